@@ -1,0 +1,81 @@
+"""A Faust application on the batched transport."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from itertools import chain
+from typing import Any
+
+import faust
+from faust.app.base import BootStrategy as _BootStrategy
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
+
+from app.transport.consumer import Consumer, Limits
+from app.transport.producer import Producer
+from app.transport.recovery import TableManager
+from app.transport.table import BatchTable
+from app.transport.topic import BatchTopic
+
+
+class Transport(driver.Transport):  # type: ignore[misc]
+    """Faust's aiokafka transport with our consumer and producer."""
+
+    Consumer = Consumer
+    Producer = Producer
+
+
+class BootStrategy(_BootStrategy):  # type: ignore[misc]
+    """Faust's order of start, with services of the app's own before anything is consumed.
+
+    Faust starts tasks and timers only after table recovery; health checks and the model reader cannot wait for that.
+    """
+
+    def server(self) -> Iterable[Any]:
+        """Services in the order of their start; they stop in reverse."""
+        return chain(
+            self.sensors(),
+            self.kafka_producer(),
+            self.app.early_services,
+            self.kafka_consumer(),
+            self.agents(),
+            self.kafka_conductor(),
+            self.tables(),
+        )
+
+
+class BatchApp(faust.App):  # type: ignore[misc]
+    """A Faust app whose batched topics, tables and commits keep the promises of docs/architecture.md."""
+
+    BootStrategy = BootStrategy
+
+    def __init__(self, *args: Any, limits: Limits | None = None, **kwargs: Any) -> None:
+        self.limits = limits or Limits()
+        self.batched_topics: set[str] = set()
+        self.early_services: list[Any] = []
+        super().__init__(*args, TableManager=TableManager, **kwargs)
+
+    def _new_transport(self) -> Transport:
+        return Transport(self.conf.broker_consumer, self)
+
+    def _new_producer_transport(self) -> Transport:
+        return Transport(self.conf.broker_producer, self)
+
+    def batch_topic(self, *names: str, acks: bool = True) -> BatchTopic:
+        """Topics that one agent consumes as `Batch`es; a batch is of one partition of one of them."""
+        self.batched_topics.update(names)
+        return BatchTopic(self, topics=list(names), key_type=bytes, value_type=bytes, acks=acks)
+
+    def batch_table(self, name: str, *, partitions: int, **kwargs: Any) -> BatchTable:
+        """A table of bytes by string key whose changes an agent makes durable with `save`."""
+        table = BatchTable(self, name=name, partitions=partitions, **kwargs)
+        self.tables.add(table)
+        return table
+
+    async def start_positions(self, committed: Mapping[TP, int | None]) -> Mapping[TP, int]:
+        """Where to start instead of the committed offset, for those partitions where the app knows better."""
+        del committed
+        return {}
+
+    def on_committed(self, offsets: Mapping[TP, int]) -> None:
+        """Called after *offsets* were committed."""

@@ -1,0 +1,299 @@
+"""Faust's consumer, made to deliver batches: one message carries everything fetched of a partition at once.
+
+Stock Faust makes four asyncio tasks and a queue hop per record; here all of that happens once per batch.
+
+    fetch -> deliver (in flight, bounded by bytes) -> agent -> done -> committable -> commit
+                 ^                    |
+                 +---- park: take back, pause, seek to where the stream stands
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
+from faust.types.tuples import ConsumerMessage
+
+from app.transport.batch import Batch
+from app.transport.deliveries import Deliveries
+
+_RECORD_OVERHEAD_BYTES = 100
+_WAIT_FOR_ROOM_S = 0.005
+"""How long a fetch of the others may block while a partition waits for room; room comes within milliseconds."""
+
+
+class Limits(NamedTuple):
+    """What bounds the memory and the latency of consuming."""
+
+    in_flight_bytes: int = 32 << 20
+    """Bytes of one topic that may be delivered and not yet done, over all its partitions."""
+    in_flight_batches: int = 3
+    """Batches of one partition that may be delivered and not yet done: one worked on, the next ones ready."""
+    fetch_wait_ms: int = 20
+    """How long the broker may hold a fetch while no record is there.
+
+    One request covers all idle partitions of a broker; a partition that was drained meanwhile can only join the next.
+    """
+    settle_s: float = 20.0
+    """How long a rebalance waits for batches that agents are working on."""
+
+
+class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
+    """The thread with the Kafka client, so that heartbeats go on whatever the agents do."""
+
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        client = super()._create_worker_consumer(transport)
+        client._fetch_max_wait_ms = self.app.limits.fetch_wait_ms  # noqa: SLF001  Faust fixes it at 1.5 s
+        return client
+
+
+class Consumer(driver.Consumer):  # type: ignore[misc]
+    """Faust's consumer for batched topics and table changelogs; ordinary topics behave as ever."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._limits: Limits = self.app.limits
+        self._deliveries: dict[TP, Deliveries] = {}
+        self._next: dict[TP, int] = {}
+        """The offset from which each partition is to be delivered on; where it stands."""
+        self._epochs: dict[TP, int] = {}
+        """Raised whenever a partition is moved, so that records fetched before the move are known as stale."""
+        self._astray: set[TP] = set()
+        """Partitions whose client position is not where the stream stands; they are sought before the next fetch."""
+        self._parked: set[TP] = set()
+        self._wake = asyncio.Event()
+        self._unsaved: dict[TP, int] = {}
+        """Offsets of ordinary topics whose commit failed."""
+
+    def _new_consumer_thread(self) -> ConsumerThread:
+        return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    def is_batched(self, topic: str) -> bool:
+        """True for topics that deliver batches."""
+        return topic in self.app.batched_topics
+
+    # -- fetching
+
+    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Any]]:
+        """Fetch once and yield a message per batch (batched topics, changelogs) or per record (all others)."""
+        if not self.flow_active:
+            await self.wait(self.can_resume_flow)
+        await self._seek_astray()
+        active = {tp for tp in self._get_active_partitions() if tp not in self._parked}
+        wanted = {tp for tp in active if self._has_room(tp)}
+        if not wanted:
+            await self._wait_for_wake(0.2)
+            return
+        epochs = {tp: self._epochs.get(tp, 0) for tp in wanted}
+        fetched = await self._getmany(wanted, timeout if len(wanted) == len(active) else _WAIT_FOR_ROOM_S)
+        generation = self.app.consumer_generation_id
+        if fetched is None or self.should_stop:
+            return
+        for aiokafka_tp, records in fetched.items():
+            tp = TP(aiokafka_tp.topic, aiokafka_tp.partition)
+            if not self.flow_active or self._epochs.get(tp, 0) != epochs.get(tp) or tp in self._parked:
+                self._astray.add(tp)  # what was fetched does not continue the stream any more
+                continue
+            if self.is_batched(tp.topic) or self._is_changelog_tp(tp):
+                yield tp, self._batch_message(tp, records, generation)
+                continue
+            for record in records:
+                if not self.flow_active or self.app.consumer_generation_id != generation:
+                    break
+                yield tp, self._to_message(tp, record)
+                self._next[tp] = record.offset + 1
+
+    async def _getmany(self, active_partitions: set[TP], timeout: float) -> Any:
+        return await self._thread.getmany(active_partitions, timeout)
+
+    def _batch_message(self, tp: TP, records: list[Any], generation: int) -> ConsumerMessage:
+        first, last = records[0], records[-1]
+        self._next[tp] = last.offset + 1
+        value: Any = records
+        if self.is_batched(tp.topic):
+            n_bytes = sum(len(r.value or b"") + len(r.key or b"") + _RECORD_OVERHEAD_BYTES for r in records)
+            deliveries = self._deliveries.setdefault(tp, Deliveries())
+            delivery = deliveries.deliver(first.offset, last.offset + 1, n_bytes)
+            value = Batch(tp.topic, tp.partition, records, delivery, self._wake.set)
+        # Faust looks for holes between messages; inside a batch and before it (compaction, markers) there is none.
+        self._read_offset[tp] = last.offset - 1
+        return ConsumerMessage(
+            tp.topic, tp.partition, last.offset, last.timestamp / 1000.0, last.timestamp_type,
+            None, None, value, None, 0, 0, tp, generation_id=generation,
+        )  # fmt: skip
+
+    def _has_room(self, tp: TP) -> bool:
+        deliveries = self._deliveries.get(tp)
+        if deliveries is None or not len(deliveries):
+            return True
+        if len(deliveries) >= self._limits.in_flight_batches:
+            return False
+        same_topic = (d.in_flight_bytes for other, d in self._deliveries.items() if other.topic == tp.topic)
+        return sum(same_topic) < self._limits.in_flight_bytes
+
+    async def _wait_for_wake(self, timeout_s: float) -> None:
+        self._wake.clear()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._wake.wait(), timeout_s)
+
+    async def _seek_astray(self) -> None:
+        if not self._astray:
+            return
+        assigned = self.assignment()
+        for tp in list(self._astray):
+            self._astray.discard(tp)
+            if tp not in assigned:
+                continue
+            self._moved([tp])
+            if (offset := self._next.get(tp)) is None:
+                await self._thread.seek_to_beginning(tp)
+            else:
+                await self._seek_client(tp, offset)
+
+    async def _seek_client(self, tp: TP, offset: int) -> None:
+        # In the client's own thread: a seek wakes futures of its event loop.
+        await self._thread.call_thread(self._thread._ensure_consumer().seek, tp, offset)  # noqa: SLF001
+
+    def _moved(self, tps: Iterable[TP]) -> None:
+        for tp in tps:
+            self._epochs[tp] = self._epochs.get(tp, 0) + 1
+
+    # -- holding back without holding records
+
+    def park(self, batch: Batch) -> None:
+        """Take *batch* and all later ones of its partition back and fetch no more of it until `unpark`.
+
+        The records wait in Kafka, not in the worker: another worker may take the partition over meanwhile.
+        """
+        tp = TP(batch.topic, batch.partition)
+        if batch.void or tp not in self._deliveries:
+            return
+        self._parked.add(tp)
+        self._deliveries[tp].take_back(batch.delivery)
+        self._next[tp] = batch.delivery.first_offset
+        self._moved([tp])
+        self._astray.add(tp)
+
+    def unpark(self, topic: str, partition: int) -> None:
+        """Fetch the partition again, from where its stream stands."""
+        self._parked.discard(TP(topic, partition))
+        self._wake.set()
+
+    @property
+    def parked(self) -> frozenset[TP]:
+        """The partitions that are held back."""
+        return frozenset(self._parked)
+
+    # -- moving
+
+    async def perform_seek(self) -> None:
+        """Seek every assigned partition to its committed offset, or to where `start_positions` of the app says."""
+        self._moved(self.assignment())
+        await super().perform_seek()
+        committed: dict[TP, int | None] = {tp: self._read_offset.get(tp) for tp in self.assignment()}
+        starts: Mapping[TP, int] = await self.app.start_positions(committed)
+        for tp, offset in starts.items():
+            await self._seek_client(tp, offset)
+        for tp in self.assignment():
+            if self._is_changelog_tp(tp):
+                continue
+            offset = starts.get(tp) if tp in starts else committed.get(tp)
+            if self.is_batched(tp.topic):
+                self._read_offset[tp] = None
+            if offset is None:
+                self._next.pop(tp, None)
+            else:
+                self._next[tp] = offset
+            self._astray.discard(tp)
+        self._moved(self.assignment())
+
+    async def seek_wait(self, partitions: Mapping[TP, int]) -> None:
+        """Seek *partitions* and wait until the client stands there."""
+        self._moved(partitions)
+        await super().seek_wait(partitions)
+        self._next.update(partitions)
+        self._moved(partitions)
+
+    def resume_partitions(self, tps: Iterable[TP]) -> None:
+        """Resume fetching from partitions, at once."""
+        super().resume_partitions(tps)
+        self._wake.set()
+
+    # -- acknowledging and committing
+
+    def ack(self, message: Any) -> bool:
+        """Note that Faust is through with *message*; a batch counts as done only by its own word (`Batch.done`)."""
+        if not self.is_batched(message.topic):
+            return bool(super().ack(message))
+        if message.acked:
+            return False
+        message.acked = True
+        self._unacked_messages.discard(message)
+        if (waiting := self._waiting_for_ack) is not None and not waiting.done():
+            waiting.set_result(None)
+        return True
+
+    def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:
+        yield from super()._filter_tps_with_pending_acks(topics)
+        for tp in (*self._deliveries, *self._unsaved):
+            if topics is None or tp in topics or tp.topic in topics:
+                yield tp
+
+    def _new_offset(self, tp: TP) -> int | None:
+        if self.is_batched(tp.topic):
+            deliveries = self._deliveries.get(tp)
+            return deliveries.committable if deliveries else None
+        offset: int | None = super()._new_offset(tp)
+        return self._unsaved.get(tp) if offset is None else offset
+
+    async def _commit_offsets(self, offsets: Mapping[TP, int], start_new_transaction: bool = True) -> bool:  # noqa: FBT001, FBT002  Faust's signature
+        """Commit *offsets* once all that was sent before is acknowledged; what is not committed is tried again."""
+        del start_new_transaction
+        assigned = self.assignment()
+        offsets = {tp: offset for tp, offset in offsets.items() if tp in assigned}
+        if not offsets:
+            return False
+        self._unsaved.update((tp, offset) for tp, offset in offsets.items() if not self.is_batched(tp.topic))
+        await self.app.producer.flush()
+        if not await self._commit(offsets):
+            return False
+        for tp in offsets:
+            self._unsaved.pop(tp, None)
+        self.app.tables.on_commit(offsets)
+        self._committed_offset.update(offsets)
+        self.app.monitor.on_tp_commit(offsets)
+        self.app.on_committed(offsets)
+        return True
+
+    # -- rebalancing
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        """Commit what is done while Faust still knows of it, let agents finish, commit that, and forget the rest."""
+        await self.commit()
+        await super().on_partitions_revoked(revoked)
+        for tp in revoked:
+            if (deliveries := self._deliveries.pop(tp, None)) is not None:
+                deliveries.close()
+            self._next.pop(tp, None)
+            self._unsaved.pop(tp, None)
+        self._parked.difference_update(revoked)
+        self._astray.difference_update(revoked)
+        self._moved(revoked)
+
+    async def wait_empty(self) -> None:
+        """Wait until the agents are through with what they have begun, within bounds, and commit it."""
+        deadline = self.loop.time() + self._limits.settle_s
+        while any(d.started for d in self._deliveries.values()) and self.loop.time() < deadline:
+            await self._wait_for_wake(0.1)
+        for deliveries in self._deliveries.values():
+            deliveries.take_back_queued()
+        await super().wait_empty()
+
+    @property
+    def in_flight_bytes(self) -> int:
+        """Bytes of records that were delivered and are not done, over all batched topics."""
+        return sum(d.in_flight_bytes for d in self._deliveries.values())

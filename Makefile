@@ -1,0 +1,86 @@
+# Each target has a `##` comment: `make help` prints them.
+PYTHON ?= python3
+BIN := .venv/bin
+RUN := $(BIN)/python -m
+# One stamp for each Python, so that another PYTHON makes another .venv.
+READY := .venv/.ready-$(notdir $(PYTHON))
+COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --quiet
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+.PHONY: help
+help:  ## Show this list
+	@echo "make TARGET [ARGS=...] [PYTHON=python3.12]"
+	@sed -n 's/^\([a-z-]*\):.*##  *\(.*\)/  \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-16s %s\n", $$1, $$2 }'
+
+# Done once, and again when the lock or the project's own metadata change.
+$(READY): requirements/dev.txt requirements/install.py pyproject.toml
+	@$(PYTHON) requirements/install.py .venv requirements/dev.txt
+	@touch $@
+
+.PHONY: setup
+setup: $(READY)  ## Make .venv from the hash-locked requirements/dev.txt (Python 3.11, 3.12 or 3.13)
+
+.PHONY: demo
+demo: $(READY)  ## Run the whole loop on real data in a live view; ARGS="--seconds 60 --json summary.json"
+	@$(BIN)/faust-onnx demo $(ARGS)
+
+.PHONY: lint
+lint: $(READY)  ## Check style, format, types, layers and test docstrings
+	$(RUN) ruff check .
+	$(RUN) ruff format --check .
+	$(RUN) mypy
+	$(BIN)/lint-imports
+	$(RUN) interrogate --quiet tests
+
+.PHONY: format
+format: $(READY)  ## Put the code into its format and mend what can be mended
+	$(RUN) ruff check --fix .
+	$(RUN) ruff format .
+
+.PHONY: type
+type: $(READY)  ## Check the types alone (mypy, strict)
+	$(RUN) mypy
+
+.PHONY: test
+test: $(READY)  ## Run all tests, those on a real Kafka included; ARGS="-k swap"
+	$(RUN) pytest -q $(ARGS)
+
+.PHONY: test-unit
+test-unit: $(READY)  ## Run the tests that need no Kafka
+	$(RUN) pytest -q -m "not broker and not fault" $(ARGS)
+
+.PHONY: test-broker
+test-broker: $(READY)  ## Run the tests on a real Kafka
+	$(RUN) pytest -q tests/broker $(ARGS)
+
+.PHONY: test-faults
+test-faults: $(READY)  ## Run the tests that kill, stop and starve on a real Kafka
+	$(RUN) pytest -q tests/faults $(ARGS)
+
+.PHONY: test-full
+test-full: $(READY)  ## Run all tests, the long ones at their full length
+	TEST_FULL=1 $(RUN) pytest -q $(ARGS)
+
+.PHONY: bench
+bench: $(READY)  ## Measure events/s beside stock Faust, aiokafka and confluent-kafka; QUICK=1 for a short look
+	$(RUN) benchmarks.throughput $(if $(QUICK),--quick) $(ARGS)
+
+.PHONY: bench-latency
+bench-latency: $(READY)  ## Measure end-to-end latency at 1,000 events/s, open loop; QUICK=1
+	$(RUN) benchmarks.latency $(if $(QUICK),--quick) $(ARGS)
+
+.PHONY: bench-memory
+bench-memory: $(READY)  ## Measure memory over five million events and the time from restart to ready; QUICK=1
+	$(RUN) benchmarks.memory $(if $(QUICK),--quick) $(ARGS)
+
+.PHONY: lock
+lock: $(READY)  ## Compile requirements/*.in into hash-locked files; ARGS=--upgrade for newer versions
+	$(COMPILE) $(ARGS) requirements/worker.in -o requirements/worker.txt
+	$(COMPILE) $(ARGS) requirements/dev.in -o requirements/dev.txt
+
+.PHONY: clean
+clean:  ## Remove .venv and every cache of the project folder
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build *.egg-info .coverage
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,18 @@
+"""Stage 1: a pipeline's contract, and records decoded by it into arrays or refused with a reason."""
+
+from app.features.classes import class_key
+from app.features.contract import Contract, Feature, load_contracts
+from app.features.dead_letters import dead_letter
+from app.features.decoded import DecodedBatch, Rejected
+from app.features.decoding import BatchDecoder
+
+__all__ = [
+    "BatchDecoder",
+    "Contract",
+    "DecodedBatch",
+    "Feature",
+    "Rejected",
+    "class_key",
+    "dead_letter",
+    "load_contracts",
+]

@@ -1,0 +1,57 @@
+"""Dead letters: the original key and bytes, with headers that say why and where from."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from app.records import OutRecord
+
+if TYPE_CHECKING:
+    from app.errors import Reason
+    from app.records import Record
+
+COPY_MAX_BYTES = 960 * 1024
+"""Key and value of a dead letter together: with its headers it still fits Kafka's default of 1 MiB a batch."""
+ERROR_MAX_CHARS = 500
+
+
+def dead_letter(
+    record: Record, reason: Reason, error: str, *, failed_at_s: float, max_bytes: int = COPY_MAX_BYTES
+) -> OutRecord:
+    """The dead letter of *record*, with its Kafka timestamp.
+
+    error: becomes ASCII (other characters backslash-escaped) of at most 500 characters.
+    max_bytes: the most that key and value may take together. What is larger is cut, the value first, and headers
+    `truncated`, `size` and `sha256` then tell the size and digest of the whole value.
+    """
+    key, value = record.key, record.value
+    headers = [
+        ("reason", reason.value.encode()),
+        ("error", ascii_text(error)),
+        ("source-topic", record.topic.encode()),
+        ("source-partition", b"%d" % record.partition),
+        ("source-offset", b"%d" % record.offset),
+        ("failed-at", repr(failed_at_s).encode()),
+    ]
+    if len(key or b"") + len(value or b"") > max_bytes:
+        whole = value or b""
+        headers += [
+            ("truncated", b"true"),
+            ("size", b"%d" % len(whole)),
+            ("sha256", hashlib.sha256(whole).hexdigest().encode()),
+        ]
+        # A key beyond all measure must not make a letter that no broker takes: the partition would stand still.
+        key = key[:max_bytes] if key is not None else None
+        value = value[: max_bytes - len(key or b"")] if value is not None else None
+    return OutRecord(key, value, record.timestamp, headers)
+
+
+def ascii_text(text: str, *, max_chars: int = ERROR_MAX_CHARS) -> bytes:
+    r"""*text* as one line of printable ASCII, cut to *max_chars*.
+
+    >>> ascii_text("größer\nals")
+    b'gr\\xf6\\xdfer\\nals'
+    """
+    escaped = text.encode("unicode_escape").decode()
+    return (escaped if len(escaped) <= max_chars else f"{escaped[: max_chars - 3]}...").encode()

@@ -74,8 +74,8 @@ class EmbeddedKafka:
         data_dir: where topics are kept for the next start; without it in a temporary folder that goes with the broker.
         port: of the client listener; any free one without it.
         properties: broker settings over ours, such as `{"message.max.bytes": "2000000"}`.
-        listeners: further client listeners, name to the `host:port` that clients are told (None for its own address), so
-            that a proxy can stand between; `addresses` tells where each listens.
+        listeners: further client listeners, name to the `host:port` that clients are told (None for its own address),
+            so that a proxy can stand between; `addresses` tells where each listens.
         start_s: how long it may take to answer.
 
         EmbeddedKafkaError says what Kafka logged last when it did not start.

@@ -1,0 +1,1 @@
+"""Phishing web sites: two models of one contract, the second plainly better than the first."""

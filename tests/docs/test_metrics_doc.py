@@ -13,7 +13,8 @@ def declared():
     """Name, type, labels and help of each metric of ours, in the order in which they are declared."""
     registry = Metrics().registry
     for collector in registry._collector_to_names:
-        for family in collector.describe():
+        describe = getattr(collector, "describe", None)  # those of the process have none
+        for family in describe() if describe else ():
             if family.name.startswith("faust_onnx_"):
                 labels = getattr(collector, "labelnames", None) or getattr(collector, "_labelnames", ())
                 yield family, labels

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from array import array
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
@@ -22,8 +23,9 @@ if TYPE_CHECKING:
     from app.records import ClassValue, Topics
 
 _FETCH_BYTES = 4 << 20
-_POLL_MS = 250
-_STALL_MS = 30_000
+_POLL_MS = 200
+_STALL_S = 30.0
+_MAX_RECORDS = 10_000
 
 
 class _Prediction(msgspec.Struct):
@@ -214,19 +216,26 @@ def _count_prediction(
 
 
 async def _all_of(consumer: Any, topic: str, partitions: int) -> AsyncIterator[Any]:
-    """Every record of *topic* from its first offset to its present end, partition by partition in order."""
-    for partition in (TopicPartition(topic, number) for number in range(partitions)):
-        consumer.assign([partition])
-        end = (await consumer.end_offsets([partition]))[partition]
-        await consumer.seek_to_beginning(partition)
-        position, silent = await consumer.position(partition), 0
-        while position < end:
-            batch = (await consumer.getmany(partition, timeout_ms=_POLL_MS)).get(partition, [])
-            # A transaction's marker moves the position without a record, so silence alone is not a stall.
-            before, position = position, await consumer.position(partition)
-            silent = silent + 1 if position == before else 0
-            if silent * _POLL_MS > _STALL_MS:
-                raise BrokerError(f"{topic}[{partition.partition}] gives nothing at offset {position} of {end}")
-            for record in batch:
-                if record.offset < end:
+    """Every record of *topic* from its first offset to its present end; each partition in order."""
+    all_partitions = [TopicPartition(topic, number) for number in range(partitions)]
+    starts = await consumer.beginning_offsets(all_partitions)
+    ends = await consumer.end_offsets(all_partitions)
+    unread = {partition for partition in all_partitions if starts[partition] < ends[partition]}
+    consumer.assign(list(unread))
+    for partition in unread:
+        consumer.seek(partition, starts[partition])
+    last_progress_s = time.monotonic()
+    while unread:
+        batches = await consumer.getmany(timeout_ms=_POLL_MS, max_records=_MAX_RECORDS)
+        for partition, records in batches.items():
+            for record in records:
+                if record.offset < ends[partition]:
                     yield record
+        # The position tells, not the last record: a transaction's marker takes an offset too.
+        finished = {partition for partition in unread if await consumer.position(partition) >= ends[partition]}
+        unread -= finished
+        consumer.pause(*finished)
+        if batches or finished:
+            last_progress_s = time.monotonic()
+        elif time.monotonic() - last_progress_s > _STALL_S:
+            raise BrokerError(f"{topic} gives no record for {_STALL_S:g} s before its end")

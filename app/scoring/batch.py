@@ -1,0 +1,119 @@
+"""The hot path as a function: a batch of feature records in, predictions and dead letters out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from app.errors import Reason
+from app.features import dead_letter
+from app.records import OutRecord, Prediction
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from app.features import BatchDecoder, DecodedBatch
+    from app.records import Record
+    from app.scoring.scorer import Scorer
+
+encode = msgspec.json.Encoder().encode
+
+
+class ScoredBatch(NamedTuple):
+    """One outcome for each record of a batch, a prediction or a dead letter; both lists are in the batch's order."""
+
+    predictions: list[OutRecord]
+    dead_letters: list[OutRecord]
+    versions: dict[int, int]
+    """Version -> how many predictions it made."""
+    reasons: dict[Reason, int]
+    """Why there are dead letters -> how many."""
+
+
+def score_batch(
+    records: Sequence[Record], decoder: BatchDecoder, scorer_for: Callable[[float], Scorer], *, now_s: float
+) -> ScoredBatch:
+    """Score *records*, each with the version that is in force at its Kafka timestamp.
+
+    scorer_for: from a timestamp in epoch seconds to the scorer in force; asked once per distinct timestamp.
+    now_s: what `scored_at` and `failed-at` say.
+    """
+    decoded = decoder.decode(records)
+    failures = [(rejected.position, rejected.reason, rejected.error) for rejected in decoded.rejected]
+    predictions: list[tuple[int, OutRecord]] = []
+    versions: dict[int, int] = {}
+    groups = _by_scorer(records, decoded, scorer_for)
+    for scorer, part in groups:
+        made = _predictions(records, part, scorer, now_s, failures)
+        if made:
+            versions[scorer.version] = versions.get(scorer.version, 0) + len(made)
+        predictions += made
+    if len(groups) > 1:
+        predictions.sort(key=lambda made: made[0])
+    failures.sort()
+    reasons: dict[Reason, int] = {}
+    for _, reason, _ in failures:
+        reasons[reason] = reasons.get(reason, 0) + 1
+    letters = [dead_letter(records[position], reason, error, failed_at_s=now_s) for position, reason, error in failures]
+    return ScoredBatch([record for _, record in predictions], letters, versions, reasons)
+
+
+def _by_scorer(
+    records: Sequence[Record], decoded: DecodedBatch, scorer_for: Callable[[float], Scorer]
+) -> list[tuple[Scorer, DecodedBatch]]:
+    """The kept records by the scorer in force at their timestamps; nearly always one group.
+
+    The first and the last timestamp do not tell: a version may be left and come back within one batch.
+    """
+    timestamps_ms = [records[position].timestamp for position in decoded.kept]
+    scorer_at = {timestamp_ms: scorer_for(timestamp_ms / 1000) for timestamp_ms in set(timestamps_ms)}
+    scorers = {id(scorer): scorer for scorer in scorer_at.values()}
+    if len(scorers) == 1:
+        return [(next(iter(scorers.values())), decoded)]
+    groups: dict[int, list[int]] = {key: [] for key in scorers}
+    for index, timestamp_ms in enumerate(timestamps_ms):
+        groups[id(scorer_at[timestamp_ms])].append(index)
+    return [(scorers[key], decoded.select(indices)) for key, indices in groups.items()]
+
+
+def _predictions(
+    records: Sequence[Record],
+    decoded: DecodedBatch,
+    scorer: Scorer,
+    now_s: float,
+    failures: list[tuple[int, Reason, str]],
+) -> list[tuple[int, OutRecord]]:
+    """Position and prediction of each record that *scorer* could score; the others are added to *failures*."""
+    answers = scorer.score(decoded)
+    model, version = scorer.contract.name, scorer.version
+    digest = ("model-sha256", scorer.sha256.encode())
+    score, scores, failed = answers.score, answers.scores, answers.failed
+    topic = partition = None
+    source: list[tuple[str, bytes]] = []
+    made = []
+    for index, (position, id_, event_at, prediction) in enumerate(
+        zip(decoded.kept, decoded.ids, decoded.event_at_s, answers.predictions, strict=True)
+    ):
+        if index in failed:
+            failures.append((position, Reason.SCORING_FAILED, f"version {version}: {failed[index]}"))
+            continue
+        record = records[position]
+        if record.partition != partition or record.topic != topic:  # a batch is of one partition, as a rule
+            topic, partition = record.topic, record.partition
+            source = [("source-topic", topic.encode()), ("source-partition", b"%d" % partition)]
+        value = encode(
+            Prediction(
+                id_,
+                version,
+                prediction,
+                event_at,
+                model,
+                score[index] if score is not None else None,
+                scores[index] if scores is not None else None,
+                now_s,
+            )
+        )
+        headers = [*source, ("source-offset", b"%d" % record.offset), digest]
+        made.append((position, OutRecord(record.key, value, record.timestamp, headers)))
+    return made

@@ -1,0 +1,77 @@
+"""All outcomes that stand in one partition, by the record that they belong to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from verify.contract import Contract
+from verify.outcomes import DeadLetter, Prediction, parse_dead_letter, parse_prediction
+from verify.read import Record
+from verify.report import Report
+
+
+@dataclass
+class Outcomes:
+    """What stands on the predictions and dead letters of one partition."""
+
+    partition: int
+    predictions: list[Prediction] = field(default_factory=list)
+    """The well-formed ones in order, those of foreign programs included."""
+    of_event: dict[int, list[Prediction]] = field(default_factory=dict)
+    """By the offset of their feature record."""
+    malformed: dict[int, str] = field(default_factory=dict)
+    """Offset of the feature record -> where its malformed prediction stands."""
+    letters: dict[tuple[str, int], list[DeadLetter]] = field(default_factory=dict)
+    """By source topic and offset."""
+    foreign: int = 0
+    last_prediction: int = -1
+
+
+def read_outcomes(
+    contract: Contract, report: Report, partition: int, predictions: Iterable[Record], letters: Iterable[Record]
+) -> Outcomes:
+    """The outcomes that stand in *partition*; what is malformed or misplaced is reported."""
+    outcomes = Outcomes(partition)
+    for record in predictions:
+        outcomes.last_prediction = record.offset
+        _take_prediction(contract, report, outcomes, record)
+    check = report.check("dead_letters")
+    for record in letters:
+        check.checked += 1
+        try:
+            letter = parse_dead_letter(record)
+        except ValueError as error:
+            check.violation("malformed", record.where, str(error))
+            continue
+        if letter.source.topic not in (contract.topics["features"], contract.topics["labels"]):
+            check.violation("no_source", record.where, f"source topic {letter.source.topic!r} is none of the pipeline")
+        elif letter.source.partition != partition:
+            check.violation("wrong_partition", record.where, f"its source is in partition {letter.source.partition}")
+        else:
+            outcomes.letters.setdefault((letter.source.topic, letter.source.offset), []).append(letter)
+    return outcomes
+
+
+def _take_prediction(contract: Contract, report: Report, outcomes: Outcomes, record: Record) -> None:
+    check = report.check("predictions")
+    check.checked += 1
+    try:
+        prediction = parse_prediction(contract, record)
+    except ValueError as error:
+        check.violation("malformed", record.where, str(error))
+        headers = {name: value for name, value in record.headers if name == "source-offset"}
+        if headers.get("source-offset", b"").isdigit():
+            outcomes.malformed[int(headers["source-offset"])] = record.where
+        return
+    outcomes.predictions.append(prediction)
+    if prediction.source is None:
+        outcomes.foreign += 1
+    elif prediction.source.topic != contract.topics["features"]:
+        check.violation(
+            "no_source", record.where, f"source topic {prediction.source.topic!r} is not the features topic"
+        )
+    elif prediction.source.partition != outcomes.partition:
+        check.violation("wrong_partition", record.where, f"its event is in partition {prediction.source.partition}")
+    else:
+        outcomes.of_event.setdefault(prediction.source.offset, []).append(prediction)

@@ -48,6 +48,8 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
     def _create_worker_consumer(self, transport: Any) -> Any:
         client = super()._create_worker_consumer(transport)
         client._fetch_max_wait_ms = self.app.limits.fetch_wait_ms  # noqa: SLF001  Faust fixes it at 1.5 s
+        # Records of a transaction that was aborted were never meant to be seen; Faust reads them outside its own mode.
+        client._isolation_level = "read_committed"  # noqa: SLF001
         return client
 
 
@@ -246,7 +248,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
     def _new_offset(self, tp: TP) -> int | None:
         if self.is_batched(tp.topic):
             deliveries = self._deliveries.get(tp)
-            return deliveries.committable if deliveries else None
+            return None if deliveries is None else deliveries.committable
         offset: int | None = super()._new_offset(tp)
         return self._unsaved.get(tp) if offset is None else offset
 

@@ -10,6 +10,7 @@ from faust.tables.recovery import Recovery as _Recovery
 from mode import Service
 
 from app.transport.table import restored_events
+from app.transport.topic import deliver_undecoded
 
 _IDLE_S = 0.25
 
@@ -73,6 +74,11 @@ class TableManager(_TableManager):  # type: ignore[misc]
         if self._recovery is None:
             self._recovery = Recovery(self.app, self, beacon=self.beacon, loop=self.loop)
         return self._recovery
+
+    async def _update_channels(self) -> None:
+        await super()._update_channels()
+        for channel in self._channels.values():
+            deliver_undecoded(channel)
 
     async def on_start(self) -> None:
         """Register the changelogs and start recovery, without the second's sleep that Faust puts before it."""

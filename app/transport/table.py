@@ -25,7 +25,7 @@ class BatchTable(faust.Table):  # type: ignore[misc]
     """
 
     def __init__(self, app: Any, **kwargs: Any) -> None:
-        super().__init__(app, key_type=str, value_type=bytes, key_serializer="raw", value_serializer="raw", **kwargs)
+        super().__init__(app, key_type=str, value_type=bytes, **kwargs)
         self._unsaved: dict[int, dict[str, bytes | None]] = {}
 
     def on_key_set(self, key: str, value: bytes) -> None:

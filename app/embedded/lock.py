@@ -17,6 +17,14 @@ from app.errors import EmbeddedKafkaError
 LOCK_FILE = Path(__file__).with_name("kafka.lock")
 ROOTS = ("org.apache.kafka:kafka_2.13:{version}", "org.slf4j:slf4j-simple:1.7.36")
 """What the list is resolved from; slf4j-simple must be of the line of slf4j-api that Kafka depends on."""
+LEFT_OUT = {
+    "org.scala-lang:scala-reflect": "only the macros of scala-logging use it, at compile time",
+    "commons-beanutils:commons-beanutils": "commons-validator's XML rules, of which Kafka uses none",
+    "commons-digester:commons-digester": "the same",
+    "commons-collections:commons-collections": "the same",
+    "commons-logging:commons-logging": "the same",
+}
+"""Dependencies that a broker never loads, and why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +90,7 @@ def resolve_lock(version: str) -> Lock:
         roots = [context.create_dependency(root.format(version=version)) for root in ROOTS]
         inputs, transitive = context.resolver.resolve(roots)
         wanted = [*inputs, *(dependency for dependency in transitive if dependency.scope in {"compile", "runtime"})]
-        artifacts = [dependency.artifact for dependency in wanted]
+        artifacts = [d.artifact for d in wanted if f"{d.groupId}:{d.artifactId}" not in LEFT_OUT]
         with ThreadPoolExecutor(8) as pool:
             paths = list(pool.map(lambda artifact: artifact.resolve(), artifacts))
         jars = [

@@ -39,6 +39,18 @@ def free_ports(n: int) -> list[int]:
     raise EmbeddedKafkaError(f"found no {n} free ports between {_LOWEST_PORT} and {top} in {_TRIES} tries")
 
 
+def is_free(port: int) -> bool:
+    """True if *port* of loopback can be listened on."""
+    with socket.socket() as candidate:
+        # As Kafka does: connections of a broker that just ended do not count.
+        candidate.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            candidate.bind((HOST, port))
+        except (OSError, OverflowError):
+            return False
+    return True
+
+
 def _ephemeral_start() -> int:
     try:
         return int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text(encoding="ascii").split()[0])

@@ -11,7 +11,7 @@ import weakref
 from collections.abc import Sequence
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import IO
+from typing import IO, Any
 
 from app.errors import EmbeddedKafkaError
 
@@ -35,7 +35,7 @@ class SupervisedProcess:
             self._supervisor = subprocess.Popen(  # noqa: S603 - our own script
                 argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, start_new_session=True
             )
-        self._reports: SimpleQueue[dict[str, int] | None] = SimpleQueue()
+        self._reports: SimpleQueue[dict[str, Any] | None] = SimpleQueue()
         reader = threading.Thread(target=_read, args=(self._supervisor.stdout, self._reports), daemon=True)
         reader.start()
         # Also when nobody calls close: a supervisor whose input ends cleans up, we only have to let it go.
@@ -47,6 +47,11 @@ class SupervisedProcess:
         return self._pid
 
     @property
+    def closed(self) -> bool:
+        """True after `close`."""
+        return not self._finalizer.alive
+
+    @property
     def supervisor_pid(self) -> int:
         """Process number of the supervisor."""
         return self._supervisor.pid
@@ -56,7 +61,7 @@ class SupervisedProcess:
         self._command({"start": list(argv), "log": str(self._log)})
         report = self._report(_ANSWER_S)
         if report is None or "pid" not in report:
-            raise EmbeddedKafkaError(f"{argv[0]} could not be run ({report}); see {self._log}")
+            raise EmbeddedKafkaError(f"{argv[0]} could not be run: {report['error'] if report else 'no answer'}")
         self._pid = report["pid"]
 
     def signal(self, number: int) -> None:
@@ -70,7 +75,7 @@ class SupervisedProcess:
         if report is None:
             return None
         self._pid = None
-        return report["exit"]
+        return int(report["exit"])
 
     def close(self) -> None:
         """End the program at once, remove the folder, and wait until both are gone."""
@@ -79,7 +84,7 @@ class SupervisedProcess:
 
     def _command(self, command: dict[str, object]) -> None:
         stdin = self._supervisor.stdin
-        if stdin is None or stdin.closed:
+        if stdin is None or self.closed:
             raise EmbeddedKafkaError("this embedded Kafka was closed; start another")
         try:
             stdin.write(f"{json.dumps(command)}\n".encode())
@@ -87,7 +92,7 @@ class SupervisedProcess:
         except BrokenPipeError as error:
             raise EmbeddedKafkaError(f"the supervisor of the embedded Kafka has ended; see {self._log}") from error
 
-    def _report(self, timeout_s: float) -> dict[str, int] | None:
+    def _report(self, timeout_s: float) -> dict[str, Any] | None:
         try:
             report = self._reports.get(timeout=timeout_s)
         except Empty:
@@ -97,7 +102,7 @@ class SupervisedProcess:
         return report
 
 
-def _read(stdout: IO[bytes], reports: SimpleQueue[dict[str, int] | None]) -> None:
+def _read(stdout: IO[bytes], reports: SimpleQueue[dict[str, Any] | None]) -> None:
     for line in stdout:
         reports.put(json.loads(line))
     reports.put(None)

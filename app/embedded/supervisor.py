@@ -3,6 +3,7 @@
 It reads one JSON command a line from standard input and tells on standard output what became of it:
 
     {"start": [argv], "log": path}  ->  {"pid": n}, and {"exit": status} when that process has ended
+                                    or {"error": text} when it cannot be run
     {"signal": n}                   ->  nothing; the signal goes to the running process, if there is one
 
 When its input ends - the other side closed it or died - it kills what it runs, removes the folder that it was given
@@ -56,15 +57,19 @@ class Supervisor:
             self._process.wait()
 
     def _start(self, argv: list[str], log: Path) -> None:
-        with log.open("ab") as output:
-            self._process = subprocess.Popen(  # noqa: S603 - our own command line
-                argv,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                cwd=log.parent,
-                preexec_fn=_die_with_parent(),  # noqa: PLW1509 - the reader thread only waits, it holds no locks
-            )
+        try:
+            with log.open("ab") as output:
+                self._process = subprocess.Popen(  # noqa: S603 - our own command line
+                    argv,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    cwd=log.parent,
+                    preexec_fn=_die_with_parent(),  # noqa: PLW1509 - the only other thread waits for a child, no more
+                )
+        except OSError as error:
+            _tell({"error": str(error)})
+            return
         _tell({"pid": self._process.pid})
         threading.Thread(target=self._wait, args=(self._process,), daemon=True).start()
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from app.errors import InvalidRecord
 from app.features.decoded import DecodedBatch, Rejected
 from app.features.event_struct import REFUSALS, event_struct
-from app.features.exact import decode_record
+from app.features.exact import decode_record, is_too_deep
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -71,7 +71,7 @@ class _FastPath:
     def read(self, record: Record) -> tuple[str, float, tuple[Any, ...]] | None:
         """Id, event time and values of *record* if it is plainly good, else None."""
         value = record.value
-        if value is None or len(value) > self._max_record_bytes:
+        if value is None or len(value) > self._max_record_bytes or is_too_deep(value):
             return None
         try:
             if not value.isascii():

@@ -42,7 +42,7 @@ class EventStruct:
     """Epoch seconds, None for a text that is no time."""
 
 
-REFUSALS = (msgspec.MsgspecError, ValueError, RecursionError)
+REFUSALS = (msgspec.MsgspecError, ValueError)
 
 
 def event_struct(contract: Contract) -> EventStruct | None:

@@ -44,8 +44,8 @@ class Intake(Protocol):
     async def stop_events(self) -> None:
         """Send no more features; the labels that are still owed follow."""
 
-    async def finished(self) -> None:
-        """Return when nothing more will be sent; raise when sending failed."""
+    def is_done(self) -> bool:
+        """Whether nothing more will be sent; raises BrokerError when sending failed."""
 
     async def close(self) -> None:
         """Leave nothing running, whatever has been sent."""
@@ -75,10 +75,9 @@ class SteadyIntake:
         """Send no more features; the labels that are still owed follow as they become due."""
         self._intake = False
 
-    async def finished(self) -> None:
-        """Return when the last label is sent; raises BrokerError when Kafka refused a record."""
-        if self._task is not None:
-            await self._task
+    def is_done(self) -> bool:
+        """Whether the last label is sent; raises BrokerError when Kafka refused a record."""
+        return has_ended(self._task)
 
     async def close(self) -> None:
         """End at once."""
@@ -112,6 +111,14 @@ class SteadyIntake:
             self.sent.events += 1
         self.sent.pass_number = self._schedule.pass_number
         self.sent.labels_waiting = self._schedule.labels_waiting
+
+
+def has_ended(task: asyncio.Task[None] | None) -> bool:
+    """Whether *task* has come to its end; raises what it raised."""
+    if task is None or not task.done():
+        return False
+    task.result()
+    return True
 
 
 def _confirmed(future: asyncio.Future[Any]) -> bool:

@@ -87,6 +87,11 @@ class Recount:
         return sum(version.joined for version in self.versions.values())
 
     @property
+    def is_complete(self) -> bool:
+        """Whether each feature record has exactly one outcome."""
+        return self.events_in == self.predictions + sum(self.dead_letters.values())
+
+    @property
     def swap_seconds(self) -> float | None:
         """From the instant agreed for the newest version to its first prediction; None if it never came to that."""
         newest = max(self.versions, default=0)

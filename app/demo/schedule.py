@@ -40,12 +40,16 @@ class Schedule:
     """The records of a run that begins at *start_s* (epoch seconds) and never ends: the cases come again and again.
 
     rate: feature records a second, the broken ones included.
+    labelled: whether events get a label.
     """
 
-    def __init__(self, cases: Sequence[Case], *, rate: float, start_s: float, seed: int = 0) -> None:
+    def __init__(
+        self, cases: Sequence[Case], *, rate: float, start_s: float, labelled: bool = True, seed: int = 0
+    ) -> None:
         self._cases = cases
         self._rate = rate
         self._start_s = start_s
+        self._labelled = labelled
         self._random = random.Random(seed)  # noqa: S311 - a seeded draw, no secret
         self._labels: list[Outgoing] = []
         self._taken = 0
@@ -82,6 +86,8 @@ class Schedule:
                 continue
             self._valid += 1
             yield Outgoing(at_s, False, event_id.encode(), msgspec.json.encode(event))
+            if not self._labelled:
+                continue
             label_at_s = at_s + self._random.uniform(*LABEL_DELAY_S)
             label = msgspec.json.encode({"id": event_id, "label": case.label, "at": label_at_s})
             heapq.heappush(self._labels, Outgoing(label_at_s, True, event_id.encode(), label))

@@ -1,0 +1,101 @@
+"""A system under measurement as a process: started, watched, ended, its log kept for when something goes wrong."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Self
+
+import psutil
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+LOG_LINES = 30
+
+
+class Unfit(Exception):  # noqa: N818 - what it says of the run
+    """A run that must not be recorded: its text says what went wrong."""
+
+
+class Running:
+    """A process of this Python's environment, in a process group of its own; a context manager that kills it."""
+
+    def __init__(self, arguments: Sequence[str], *, log: Path, environment: Mapping[str, str] | None = None) -> None:
+        """*arguments* follow the Python interpreter; *environment* adds to ours."""
+        self.log = log
+        with log.open("ab") as file:
+            self._process = subprocess.Popen(
+                [sys.executable, *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **(environment or {})},
+                start_new_session=True,
+            )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+
+    @property
+    def pid(self) -> int:
+        """Process number."""
+        return self._process.pid
+
+    def wait_until(self, condition: Callable[[], bool], *, within_s: float, what: str) -> float:
+        """Seconds until *condition* holds; Unfit when it takes too long or the process ends."""
+        started_s = time.monotonic()
+        while not condition():
+            self.check()
+            if time.monotonic() - started_s > within_s:
+                raise Unfit(f"{what}: not within {within_s:g} s\n{self.last_lines()}")
+            time.sleep(0.02)
+        return time.monotonic() - started_s
+
+    def check(self) -> None:
+        """Unfit when the process has ended."""
+        status = self._process.poll()
+        if status is not None:
+            raise Unfit(f"ended with status {status}\n{self.last_lines()}")
+
+    def wait(self, within_s: float) -> int:
+        """The status it ends with; Unfit when it does not end."""
+        try:
+            return self._process.wait(within_s)
+        except subprocess.TimeoutExpired as error:
+            raise Unfit(f"did not end within {within_s:g} s\n{self.last_lines()}") from error
+
+    def last_lines(self) -> str:
+        """The end of its log."""
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-LOG_LINES:])
+
+    def stop(self, *, within_s: float = 60) -> float:
+        """Seconds that an orderly end took (SIGTERM)."""
+        started_s = time.monotonic()
+        self._process.send_signal(signal.SIGTERM)
+        self.wait(within_s)
+        return time.monotonic() - started_s
+
+    def kill(self) -> None:
+        """End it and all that it started, at once."""
+        if self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+
+
+def cpu_seconds(pid: int) -> float:
+    """Processor time that process *pid* has used, user and system."""
+    times = psutil.Process(pid).cpu_times()
+    return float(times.user + times.system)
+
+
+def resident_bytes(pid: int) -> int:
+    """Memory of process *pid* that is in RAM."""
+    return int(psutil.Process(pid).memory_info().rss)

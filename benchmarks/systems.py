@@ -1,0 +1,98 @@
+"""The systems that are measured: how each is started on the same features topic with the same model."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmarks.cluster import N_PARTITIONS
+from benchmarks.processes import Running, Unfit
+from benchmarks.workload import contract
+
+if TYPE_CHECKING:
+    from benchmarks.cluster import Cluster
+
+OURS = "ours"
+PEERS = {
+    "stock-faust": "benchmarks.peers.stock_faust",
+    "aiokafka-loop": "benchmarks.peers.aiokafka_loop",
+    "confluent-loop": "benchmarks.peers.confluent_loop",
+}
+SYSTEMS = (OURS, *PEERS)
+COMMAND = str(Path(sys.executable).with_name("faust-onnx"))
+
+
+@dataclass(frozen=True)
+class Job:
+    """One system on one features topic: everything it writes and keeps is its own and new."""
+
+    system: str
+    name: str
+    """Names its consumer group and topics; never used twice on one Kafka."""
+    features: str
+    model: Path
+    folder: Path
+
+    @property
+    def predictions(self) -> str:
+        """The topic that it writes its predictions to."""
+        return f"{self.name}.predictions"
+
+    @property
+    def labels(self) -> str:
+        """The topic that it reads labels from; our worker only."""
+        return f"{self.name}.labels"
+
+    @property
+    def ready_file(self) -> Path:
+        """Where our worker says that it is ready."""
+        return self.folder / self.name / "ready"
+
+
+def start(job: Job, cluster: Cluster) -> Running:
+    """Start the system of *job*; it scores until it is killed."""
+    folder = job.folder / job.name
+    folder.mkdir(parents=True, exist_ok=True)
+    log = folder / "log"
+    if job.system == OURS:
+        publish(job, cluster)
+        return start_worker(job, cluster)
+    cluster.create(job.predictions)
+    module = PEERS[job.system]
+    return Running(["-m", module, cluster.broker, job.features, job.predictions, str(job.model), job.name], log=log)
+
+
+def environment(job: Job, cluster: Cluster) -> dict[str, str]:
+    """The settings of our worker; all others are the defaults."""
+    folder = job.folder / job.name
+    return {
+        "FAUST_ONNX_BROKER": cluster.broker,
+        "FAUST_ONNX_PIPELINES": job.name,
+        "FAUST_ONNX_MODELS_DIR": str(folder / "models"),
+        "FAUST_ONNX_STATE_DIR": str(folder / "state"),
+        "FAUST_ONNX_APP_ID": job.name,
+        "FAUST_ONNX_HTTP": "127.0.0.1:0",
+        "FAUST_ONNX_PARTITIONS": str(N_PARTITIONS),
+    }
+
+
+def publish(job: Job, cluster: Cluster) -> None:
+    """Write the contract of *job* and put its model into force, as a user would."""
+    models = job.folder / job.name / "models" / job.name
+    models.mkdir(parents=True)
+    (models / "contract.toml").write_text(contract(job.name, job.features))
+    command = ["model", "publish", str(job.model), "--pipeline", job.name, "--version", "1", "--activate", "--json"]
+    log = job.folder / job.name / "publish.log"
+    with Running([COMMAND, *command], log=log, environment=environment(job, cluster)) as publishing:
+        status = publishing.wait(60)
+    if status:
+        raise Unfit(f"the model could not be published: status {status}\n{log.read_text()}")
+
+
+def start_worker(job: Job, cluster: Cluster) -> Running:
+    """Start our worker; for the second time on the same state, too."""
+    job.ready_file.unlink(missing_ok=True)
+    arguments = [COMMAND, "worker", "--ready-file", str(job.ready_file)]
+    return Running(arguments, log=job.folder / job.name / "log", environment=environment(job, cluster))

@@ -7,7 +7,11 @@ import time
 from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Any
 
-from app.scoring import score_batch
+import numpy as np
+import structlog
+
+from app.registry.reader import FUTURE_S
+from app.scoring import ScoredBatch, score_batch
 from app.transport import Batch, acknowledged, live
 
 if TYPE_CHECKING:
@@ -16,6 +20,8 @@ if TYPE_CHECKING:
     from app.registry import ModelReader
     from app.topology.gate import Gate
     from app.transport.producer import Producer
+
+log = structlog.get_logger(__name__)
 
 
 class ScoringDesk:
@@ -39,26 +45,43 @@ class ScoringDesk:
         self._metrics = metrics
         self._on_failure = on_failure
         self._finishing: set[asyncio.Task[None]] = set()
+        self.version: int | None = None
+        """The version that made the latest prediction."""
+        self.predicted = 0
+        self.dead_letters = 0
 
     async def take(self, batch: Batch) -> None:
         """Score *batch* and hand what comes of it to the producer; the next one need not wait for the broker."""
-        began = time.perf_counter()
-        now_s = time.time()
-        scored = score_batch(
-            batch.records,
-            self._decoder,
-            self._reader.scorer_for,
-            now_s=now_s,
-        )
+        began, now_s = time.perf_counter(), time.time()
+        scored = score_batch(batch.records, self._decoder, self._reader.scorer_for, now_s=now_s)
         took_s = time.perf_counter() - began
-        topics = self.contract.topics
-        sent = await self._producer().publish(topics.predictions, batch.partition, scored.predictions)
+        topics, producer = self.contract.topics, self._producer()
+        sent = await producer.publish(topics.predictions, batch.partition, scored.predictions)
         if scored.dead_letters:
-            sent += await self._producer().publish(topics.dead_letters, batch.partition, scored.dead_letters)
+            sent += await producer.publish(topics.dead_letters, batch.partition, scored.dead_letters)
         task = asyncio.ensure_future(self._finish(batch, sent))
         self._finishing.add(task)
         task.add_done_callback(self._finishing.discard)
-        self._metrics.scored(self.contract.name, batch, scored, took_s=took_s, now_s=now_s)
+        self._count(batch, scored, took_s=took_s, now_s=now_s)
+
+    def _count(self, batch: Batch, scored: ScoredBatch, *, took_s: float, now_s: float) -> None:
+        name, metrics = self.contract.name, self._metrics
+        metrics.batch(name, records=len(batch.records), seconds=took_s)
+        metrics.dead_letters(name, "features", scored.reasons)
+        sent_ms = np.fromiter((made.timestamp_ms for made in scored.predictions), float, len(scored.predictions))
+        latencies_s = now_s - sent_ms / 1000
+        metrics.future_timestamps(name, int(np.count_nonzero(latencies_s < -FUTURE_S)))
+        for version, n in scored.versions.items():
+            metrics.scored(name, version, predictions=n, failed=0, latencies_s=latencies_s)
+            latencies_s = latencies_s[:0]  # observed once, whatever number of versions the batch needed
+            self._note_version(version)
+        self.predicted += len(scored.predictions)
+        self.dead_letters += len(scored.dead_letters)
+
+    def _note_version(self, version: int) -> None:
+        if version != self.version:
+            log.info("version in use", pipeline=self.contract.name, version=version, before=self.version)
+            self.version = version
 
     async def _finish(self, batch: Batch, sent: list[asyncio.Future[Any]]) -> None:
         try:

@@ -36,12 +36,7 @@ class TopicState(NamedTuple):
 def wanted_topics(contract: Contract) -> list[Topic]:
     """The topics of a pipeline, the two of the user first."""
     topics = contract.topics
-    models, model_bytes, model_events = (
-        Topic(name, single=True, config=config)
-        for name, config in zip(
-            (topics.models, topics.model_bytes, topics.model_events), model_topic_configs(), strict=True
-        )
-    )
+    configs = model_topic_configs()
     return [
         # With the broker's own clock an activation by record timestamp is one point of the stream for everybody.
         Topic(topics.features, single=False, config={**_DELETE, "message.timestamp.type": "LogAppendTime"}),
@@ -49,9 +44,9 @@ def wanted_topics(contract: Contract) -> list[Topic]:
         Topic(topics.predictions, single=False, config={**_DELETE, "message.timestamp.type": "CreateTime"}),
         Topic(topics.dead_letters, single=False, config={**_DELETE, "message.timestamp.type": "CreateTime"}),
         Topic(topics.performance, single=True, config=_COMPACT),
-        models,
-        model_bytes,
-        model_events,
+        Topic(topics.models, single=True, config=configs.models),
+        Topic(topics.model_bytes, single=True, config=configs.model_bytes),
+        Topic(topics.model_events, single=True, config=configs.model_events),
     ]
 
 

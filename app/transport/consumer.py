@@ -68,6 +68,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         """Partitions whose client position is not where the stream stands; they are sought before the next fetch."""
         self._parked: set[TP] = set()
         self._wake = asyncio.Event()
+        self._last_at_s: dict[TP, float] = {}
         self._unsaved: dict[TP, int] = {}
         """Offsets of ordinary topics whose commit failed."""
 
@@ -117,6 +118,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         self._next[tp] = last.offset + 1
         value: Any = records
         if self.is_batched(tp.topic):
+            self._last_at_s[tp] = last.timestamp / 1000
             n_bytes = sum(len(r.value or b"") + len(r.key or b"") + _RECORD_OVERHEAD_BYTES for r in records)
             deliveries = self._deliveries.setdefault(tp, Deliveries())
             delivery = deliveries.deliver(first.offset, last.offset + 1, n_bytes)
@@ -280,8 +282,8 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         for tp in revoked:
             if (deliveries := self._deliveries.pop(tp, None)) is not None:
                 deliveries.close()
-            self._next.pop(tp, None)
-            self._unsaved.pop(tp, None)
+            for known in (self._next, self._unsaved, self._last_at_s):
+                known.pop(tp, None)
         self._parked.difference_update(revoked)
         self._astray.difference_update(revoked)
         self._moved(revoked)
@@ -294,6 +296,12 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         for deliveries in self._deliveries.values():
             deliveries.take_back_queued()
         await super().wait_empty()
+
+    def where(self, tp: TP) -> tuple[int | None, float | None]:
+        """The offset up to which *tp* is done, and the Kafka timestamp in seconds of the last record handed out."""
+        deliveries = self._deliveries.get(tp)
+        done = None if deliveries is None else deliveries.committable
+        return (self._committed_offset.get(tp) if done is None else done), self._last_at_s.get(tp)
 
     @property
     def in_flight_bytes(self) -> int:

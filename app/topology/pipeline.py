@@ -1,0 +1,97 @@
+"""One pipeline in one worker: its contract, models, gate, desks and readers, bound together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from faust.types import TP
+
+from app.features import BatchDecoder, Contract
+from app.metrics import Metrics
+from app.records import ModelEvent, OutRecord
+from app.settings import Settings
+from app.topology.feedback import FeedbackDesk
+from app.topology.gate import Gate
+from app.topology.performance_reader import PerformanceReader
+from app.topology.scoring import ScoringDesk
+from app.topology.serving import model_reader
+from app.transport import BatchApp, acknowledged
+
+
+class Pipeline:
+    """What a worker has of one pipeline."""
+
+    def __init__(
+        self,
+        app: BatchApp,
+        settings: Settings,
+        contract: Contract,
+        metrics: Metrics,
+        *,
+        partitions: int,
+        on_failure: Callable[[BaseException], None],
+    ) -> None:
+        self.contract = contract
+        self.partitions = partitions
+        self._app = app
+        self.models = model_reader(settings, contract, metrics, self._publish_event)
+        self.gate = Gate(self.models, lambda: app.consumer)
+        self.scoring = ScoringDesk(
+            contract,
+            BatchDecoder(contract, max_record_bytes=settings.max_record_bytes),
+            self.models,
+            self.gate,
+            lambda: app.producer,
+            metrics,
+            on_failure,
+        )
+        table = app.batch_table(f"{contract.name}-tallies", partitions=partitions)
+        self.feedback = FeedbackDesk(contract, settings, table, lambda: app.producer, metrics)
+        self.performance = PerformanceReader(settings.broker, contract)
+        metrics.serve(contract.name, n_classes=len(contract.classes))
+
+    async def _publish_event(self, event: ModelEvent) -> None:
+        row = OutRecord(self.contract.name.encode(), msgspec.json.encode(event), int(event.at * 1000), [])
+        await acknowledged(await self._app.producer.publish(self.contract.topics.model_events, 0, [row]))
+
+    async def start(self) -> None:
+        """Read the models and what is known of the performance; ready when both have been read to their ends."""
+        await asyncio.gather(self.models.start(), self.performance.start())
+
+    async def stop(self) -> None:
+        """Stop the readers."""
+        await asyncio.gather(self.models.stop(), self.performance.stop())
+
+    def forget(self, revoked: set[TP]) -> None:
+        """Let go of partitions that were revoked."""
+        self.gate.forget(revoked)
+
+    def reasons(self, assigned: set[TP]) -> list[str]:
+        """Why the pipeline is not ready for the partitions it has; empty when it is."""
+        reasons = [
+            f"{tp.topic}-{tp.partition} is held back: {held.reason}" for tp, held in sorted(self.gate.held.items())
+        ]
+        has_features = any(tp.topic == self.contract.topics.features for tp in assigned)
+        if has_features and not reasons and (problem := self.models.problem):
+            reasons.append(f"{self.contract.name}: {problem}")
+        if self.performance.problem:
+            reasons.append(f"{self.contract.name}: {self.performance.problem}")
+        return reasons
+
+    def status(self, assigned: set[TP]) -> dict[str, Any]:
+        """The pipeline as this worker sees it, for /api/status."""
+        topics = self.contract.topics
+        return {
+            "topics": topics._asdict(),
+            "partitions": self.partitions,
+            "assigned": sorted(tp.partition for tp in assigned if tp.topic == topics.features),
+            "held_back": {str(tp.partition): held.reason for tp, held in sorted(self.gate.held.items())},
+            "models": self.models.status(),
+            "predictions": self.scoring.predicted,
+            "dead_letters": self.scoring.dead_letters,
+            "version": self.scoring.version,
+            "feedback": self.feedback.status(),
+        }

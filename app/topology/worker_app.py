@@ -1,0 +1,254 @@
+"""The worker's Faust application: agents bound to desks, services in their order, and what HTTP tells of it all."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import json
+import os
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import structlog
+from faust.types import TP
+
+from app.errors import ConfigurationError
+from app.features import Contract
+from app.metrics import Metrics
+from app.performance import PerformanceIndex
+from app.settings import Settings, split_address
+from app.topology.feedback import tally
+from app.topology.lag import LagWatch
+from app.topology.pipeline import Pipeline
+from app.topology.scoring import score
+from app.topology.serving import Starts, repeat, web_service
+from app.transport import BatchApp, Limits
+from app.web import WebServer
+
+log = structlog.get_logger(__name__)
+
+STUCK_S = 60.0
+"""Without a commit for so long while batches are in flight, the worker is not ready."""
+
+
+class WorkerApp(BatchApp):
+    """One worker process: its pipelines, its HTTP server, and the truth about whether it is ready."""
+
+    def __init__(self, settings: Settings, contracts: Mapping[str, Contract], widths: Mapping[str, int]) -> None:
+        """widths: partitions of each pipeline's topics."""
+        self.settings = settings
+        self.metrics = Metrics()
+        self.ready_file: Path | None = None
+        self.failed: BaseException | None = None
+        """What the worker cannot go on after."""
+        self.on_failed: Callable[[], None] = lambda: None
+        self.started_at_s = time.time()
+        self._recovering_since = time.perf_counter()
+        self._committed_at = time.perf_counter()
+        self._assigned: set[TP] | None = None
+        self._jobs: list[asyncio.Task[None]] = []
+        super().__init__(
+            settings.app_id,
+            broker=[f"kafka://{address}" for address in settings.broker.split(",")],
+            store="memory://",
+            datadir=settings.state_dir / "faust",
+            env={},  # Faust reads generic names from the environment (WEB_PORT, TIMEZONE), which others set
+            web_enabled=False,
+            consumer_auto_offset_reset="earliest",
+            consumer_max_fetch_size=int(settings.fetch_max_bytes_per_partition),
+            broker_max_poll_records=settings.max_poll_records,
+            broker_commit_interval=settings.commit_interval_s,
+            broker_session_timeout=settings.session_timeout_s,
+            broker_heartbeat_interval=min(3.0, settings.session_timeout_s / 3),
+            broker_request_timeout=max(90.0, settings.session_timeout_s),
+            producer_max_batch_size=1 << 18,
+            producer_request_timeout=30.0,
+            topic_partitions=max(widths.values(), default=1),
+            topic_replication_factor=settings.replication_factor,
+            topic_disable_leader=True,
+            table_standby_replicas=0,
+            stream_recovery_delay=0,
+            worker_redirect_stdouts=False,
+            limits=Limits(in_flight_bytes=int(settings.in_flight_max_bytes)),
+        )
+        self.lives = {
+            name: Pipeline(self, settings, contract, self.metrics, partitions=widths[name], on_failure=self.fail)
+            for name, contract in contracts.items()
+        }
+        self.lag = LagWatch(self, self.metrics, {n: p.contract.topics for n, p in self.lives.items()})
+        self.web_server = WebServer(*split_address(settings.http, lowest_port=0), self, self.metrics.registry)
+        self.early_services = [
+            web_service(self.web_server),
+            *(Starts(f"models of {n}", p.start, p.stop) for n, p in self.lives.items()),
+            Starts("jobs", self._start_jobs, self._stop_jobs),
+        ]
+        self._bind_agents()
+        self.on_partitions_assigned.connect(self._note_assigned)
+        self.on_partitions_revoked.connect(self._note_revoked)
+
+    def _bind_agents(self) -> None:
+        for name, pipeline in self.lives.items():
+            topics = pipeline.contract.topics
+            self.agent(self.batch_topic(topics.features), name=f"score-{name}")(
+                self._guarded(score, desk=pipeline.scoring)
+            )
+            self.agent(self.batch_topic(topics.predictions, topics.labels), name=f"tally-{name}")(
+                self._guarded(tally, desk=pipeline.feedback)
+            )
+
+    def _guarded(self, agent: Callable[..., Awaitable[None]], **dependencies: Any) -> Callable[..., Awaitable[None]]:
+        """*agent* with its dependencies; an error in it is a bug, and the worker must not go on after one."""
+
+        @functools.wraps(agent)
+        async def guarded(batches: AsyncIterator[Any]) -> None:
+            try:
+                await agent(batches, **dependencies)
+            except Exception as error:
+                self.fail(error)
+                raise
+
+        return guarded
+
+    def fail(self, error: BaseException) -> None:
+        """End the worker: nothing more is committed, and whoever takes its partitions starts at what was."""
+        if self.failed is None:
+            self.failed = error
+            log.critical("the worker cannot go on", error=repr(error), exc_info=error)
+            self.on_failed()
+            asyncio.ensure_future(self.crash(error))  # noqa: RUF006  the process ends with it
+
+    async def crash(self, reason: BaseException) -> None:
+        """Also what Faust itself cannot go on after ends the worker."""
+        if self.failed is None:
+            self.failed = reason
+            log.critical("the worker cannot go on", error=repr(reason), exc_info=reason)
+            self.on_failed()
+        await super().crash(reason)
+
+    # -- partitions
+
+    async def start_positions(self, committed: Mapping[TP, int | None]) -> Mapping[TP, int]:
+        """Where the ledgers' checkpoints stand, for predictions and labels."""
+        starts: dict[TP, int] = {}
+        for pipeline in self.lives.values():
+            starts.update(await pipeline.feedback.open(set(committed), self.consumer))
+        self.metrics.recovered(time.perf_counter() - self._recovering_since)
+        self._committed_at = time.perf_counter()
+        return starts
+
+    def on_committed(self, offsets: Mapping[TP, int]) -> None:
+        """Note that commits move."""
+        del offsets
+        self._committed_at = time.perf_counter()
+
+    async def _note_assigned(self, _app: Any, assigned: set[TP], **_: Any) -> None:
+        self._recovering_since = time.perf_counter()
+        self._assigned = set(assigned)
+        self.metrics.rebalanced()
+        for pipeline in self.lives.values():
+            for topic in (pipeline.contract.topics.features, pipeline.contract.topics.labels):
+                self.metrics.assigned(topic, sum(tp.topic == topic for tp in assigned))
+        log.info("partitions assigned", n=len(assigned), partitions=_shown(assigned))
+
+    async def _note_revoked(self, _app: Any, revoked: set[TP], **_: Any) -> None:
+        self._assigned = None
+        for name, pipeline in self.lives.items():
+            pipeline.forget(revoked)
+            await pipeline.feedback.close(revoked)
+            for tp in revoked:
+                if tp.topic in pipeline.contract.topics:
+                    self.metrics.revoked(name, tp.topic, tp.partition)
+
+    # -- jobs beside the stream
+
+    async def _start_jobs(self) -> None:
+        work: list[tuple[Callable[[], Awaitable[None]], float]] = [(self.lag.measure, 1.0), (self._tell_ready, 0.05)]
+        for pipeline in self.lives.values():
+            work.append((pipeline.gate.release, 0.0))
+            work.append((pipeline.feedback.publish, self.settings.performance_interval_s))
+        for job, every_s in work:
+            task = asyncio.create_task(repeat(job, every_s=every_s))
+            task.add_done_callback(self._job_ended)
+            self._jobs.append(task)
+
+    async def _stop_jobs(self) -> None:
+        for task in self._jobs:
+            task.cancel()
+        await asyncio.gather(*self._jobs, return_exceptions=True)
+        self._jobs.clear()
+
+    def _job_ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.fail(error)
+
+    async def _tell_ready(self) -> None:
+        if self.ready_file is not None and self.readiness()[0]:
+            content = json.dumps({"http": self.web_server.url, "pid": os.getpid()})
+            temporary = self.ready_file.with_suffix(".part")
+            temporary.write_text(content + "\n")
+            temporary.replace(self.ready_file)
+            log.info("ready", **json.loads(content))
+            self.ready_file = None
+
+    # -- what HTTP asks
+
+    def alive(self) -> bool:
+        """False once the worker has failed and is about to end."""
+        return self.failed is None
+
+    def readiness(self) -> tuple[bool, list[str]]:
+        """Whether the worker does all that is asked of it, else the reasons why not."""
+        reasons = [] if self.failed is None else [f"the worker has failed: {self.failed!r}"]
+        if self._assigned is None:
+            reasons.append("no assignment of partitions was received yet")
+        elif self.rebalancing or not self.tables.recovery.completed.is_set():
+            reasons.append("tables are being recovered")
+        idle_s = time.perf_counter() - self._committed_at
+        if self._started_consuming and self.consumer.in_flight_bytes and idle_s > STUCK_S:
+            reasons.append(f"batches are in flight, but nothing was committed for {idle_s:.0f} s")
+        for pipeline in self.lives.values():
+            reasons += pipeline.reasons(self._assigned or set())
+        return not reasons, reasons
+
+    @property
+    def _started_consuming(self) -> bool:
+        return self._assigned is not None
+
+    def pipelines(self) -> list[str]:
+        """The pipelines that this worker serves."""
+        return list(self.lives)
+
+    def performance(self, pipeline: str) -> PerformanceIndex:
+        """What all workers together know of *pipeline*'s performance."""
+        return self.lives[pipeline].performance.index
+
+    def status(self) -> dict[str, Any]:
+        """The worker as it sees itself, for /api/status."""
+        ready, reasons = self.readiness()
+        assigned = self._assigned or set()
+        return {
+            "app_id": self.settings.app_id,
+            "broker": self.settings.broker,
+            "delivery": self.settings.delivery,
+            "pid": os.getpid(),
+            "started_at": self.started_at_s,
+            "ready": ready,
+            "reasons": reasons,
+            "lag": self.lag.status(),
+            "pipelines": {name: pipeline.status(assigned) for name, pipeline in self.lives.items()},
+        }
+
+
+def _shown(partitions: Iterable[TP]) -> list[str]:
+    return [f"{tp.topic}-{tp.partition}" for tp in sorted(partitions)]
+
+
+def create_app(settings: Settings, contracts: Mapping[str, Contract], widths: Mapping[str, int]) -> WorkerApp:
+    """The application of one worker; raises ConfigurationError when it is given nothing to serve."""
+    if not contracts:
+        raise ConfigurationError(
+            "FAUST_ONNX_PIPELINES is empty: name the pipelines to serve, for example FAUST_ONNX_PIPELINES=fraud"
+        )
+    return WorkerApp(settings, contracts, widths)

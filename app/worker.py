@@ -1,0 +1,89 @@
+"""The worker process: `faust-onnx worker`, or `faust -A app.worker worker -l info`.
+
+`app.worker.app` is made from the settings when it is first asked for, so that importing the module does nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import os
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import structlog
+import uvloop
+
+from app.features import Contract, load_contracts
+from app.logs import configure_logs
+from app.settings import Settings
+from app.topology.topics import ensure_topics
+from app.topology.worker_app import WorkerApp, create_app
+
+log = structlog.get_logger(__name__)
+
+EXIT_GRACE_S = 15.0
+"""How long a worker that has failed may take to end by itself."""
+
+
+def prepare(settings: Settings) -> WorkerApp:
+    """The application for *settings*, after reading its contracts and looking at its topics."""
+    contracts = load_contracts(settings.models_dir, settings.pipelines)
+    widths = asyncio.run(_widths(settings, contracts))
+    return create_app(settings, contracts, widths)
+
+
+async def _widths(settings: Settings, contracts: dict[str, Contract]) -> dict[str, int]:
+    widths = {}
+    for name, contract in contracts.items():
+        states = await ensure_topics(
+            settings.broker,
+            contract,
+            partitions=settings.partitions,
+            replication_factor=settings.replication_factor,
+            create=settings.create_topics,
+        )
+        for state in states:
+            if state.created:
+                log.info("topic made", topic=state.topic, partitions=state.partitions)
+        widths[name] = states[0].partitions
+    return widths
+
+
+def run(settings: Settings, ready_file: Path | None = None) -> int:
+    """Run a worker until it is told to stop (exit code 0) or cannot go on (1).
+
+    ready_file: gets `{"http", "pid"}` as JSON once the worker is ready. Raises ConfigurationError and BrokerError
+    before anything is consumed.
+    """
+    configure_logs(settings.log_level, settings.log_format)
+    if ready_file is not None:
+        ready_file.unlink(missing_ok=True)
+    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+    app = prepare(settings)
+    app.ready_file = ready_file
+    app.on_failed = _end_soon
+    worker = app.Worker(loglevel=None, override_logging=False, quiet=True, redirect_stdouts=False)
+    try:
+        worker.execute_from_commandline()
+    except SystemExit as ended:
+        code = ended.code if isinstance(ended.code, int) else 1
+        return 1 if app.failed is not None else code
+    return 0
+
+
+def _end_soon() -> None:
+    """A failed worker ends, even if some part of it does not hear: what hangs holds partitions that others could have."""
+    timer = threading.Timer(EXIT_GRACE_S, functools.partial(os._exit, 1))
+    timer.daemon = True
+    timer.start()
+
+
+def __getattr__(name: str) -> Any:
+    if name == "app":
+        app = prepare(Settings.load())
+        setattr(sys.modules[__name__], name, app)
+        return app
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

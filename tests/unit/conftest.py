@@ -42,7 +42,7 @@ BASE = {"name": '"toy"', "task": '"binary"', "classes": '["no", "yes"]', "label_
 
 @pytest.fixture
 def make_contract(tmp_path):
-    """Makes a contract named `toy` from features (TOML inline tables); keywords are TOML values, None leaves a key out."""
+    """Makes contracts `toy` of features (TOML inline tables); keywords are TOML values, None leaves a key out."""
 
     def make(*features: str, **keys: str | None) -> Contract:
         known = {**BASE, **({"classes": None} if keys.get("task") == '"regression"' else {}), **keys}
@@ -201,6 +201,6 @@ def _graph(nodes, inputs, outputs, *, constants=None, metadata=None) -> bytes:
         infos(outputs),
         [numpy_helper.from_array(np.asarray(value), name) for name, value in (constants or {}).items()],
     )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 19)], ir_version=9)
     helper.set_model_props(model, metadata or {})
     return model.SerializeToString()

@@ -228,7 +228,8 @@ class EmbeddedKafka:
         raise EmbeddedKafkaError(failure)
 
     def _failure(self, what: str) -> str:
-        last = "\n".join(f"    {line}" for line in self._folder.logged_since().splitlines()[-_LOG_LINES:])
+        lines = [line for line in self._folder.logged_since().splitlines() if not line.startswith("\tat ")]
+        last = "\n".join(f"    {line}" for line in lines[-_LOG_LINES:])
         return (
             f"the embedded Kafka in {self.root} {what}. It logged last:\n{last}\n"
             "Is there memory (600 MB) and disk left? To use a Kafka that you have, set FAUST_ONNX_BROKER=host:port."

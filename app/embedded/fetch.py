@@ -99,11 +99,13 @@ class _Source:
             timeout=TIMEOUT_S,
         )
         self._staging = staging
+        self._advance = advance
 
     def get(self, jar: Jar) -> tuple[Jar, Path]:
         """The jar and a file of ours that holds its locked bytes."""
         local = _artifact(self._local, jar).cached_path
         if local is not None and jar.matches(local):
+            self._advance(jar.size)
             return jar, Path(shutil.copyfile(local, self._staging / jar.file))
         problem = ""
         for _ in range(ATTEMPTS):

@@ -92,7 +92,8 @@ class Templates:
     def broken(self, number: int, at_s: float) -> bytes | None:
         """A record like that of event *number*, with a fault."""
         fault = FAULTS[number // BROKEN_EVERY % len(FAULTS)]
-        return broken_value(msgspec.json.decode(self.feature(number, at_s)), fault)
+        event = msgspec.json.decode(self.feature(number, at_s))
+        return broken_value(event | {"id": f"{event['id']}-broken"}, fault)
 
     def pass_of(self, number: int) -> int:
         """The pass that event *number* belongs to."""

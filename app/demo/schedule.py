@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import heapq
 import random
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -78,19 +78,25 @@ class Schedule:
             pass_number, place = divmod(self._valid, len(self._cases))
             case = self._cases[place]
             event_id = pass_id(case, pass_number + 1)
-            event = {"id": event_id, "at": at_s, **dict(zip(FEATURES, case.features, strict=True))}
             self._taken += 1
             if is_broken == 0:
+                # An extra record beside the cases: they all come, broken ones or not.
+                broken_id = f"{event_id}-broken"
                 fault = FAULTS[(broken - 1) % len(FAULTS)]
-                yield Outgoing(at_s, False, f"{event_id}-broken".encode(), broken_value(event, fault))
+                value = broken_value(_event(broken_id, at_s, case), fault)
+                yield Outgoing(at_s, False, broken_id.encode(), value)
                 continue
             self._valid += 1
-            yield Outgoing(at_s, False, event_id.encode(), msgspec.json.encode(event))
+            yield Outgoing(at_s, False, event_id.encode(), msgspec.json.encode(_event(event_id, at_s, case)))
             if not self._labelled:
                 continue
             label_at_s = at_s + self._random.uniform(*LABEL_DELAY_S)
             label = msgspec.json.encode({"id": event_id, "label": case.label, "at": label_at_s})
             heapq.heappush(self._labels, Outgoing(label_at_s, True, event_id.encode(), label))
+
+
+def _event(event_id: str, at_s: float, case: Case) -> dict[str, Any]:
+    return {"id": event_id, "at": at_s, **dict(zip(FEATURES, case.features, strict=True))}
 
 
 def pass_id(case: Case, pass_number: int) -> str:

@@ -25,7 +25,7 @@ from rich.table import Table
 
 from app.embedded import EmbeddedKafka
 from benchmarks.cluster import LOG_APPEND_TIME, N_PARTITIONS, Cluster, client, raise_error
-from benchmarks.processes import Unfit
+from benchmarks.processes import Unfit, told
 from benchmarks.report import surroundings, write
 from benchmarks.systems import OURS, SYSTEMS, Job, start
 from benchmarks.workload import record_maker, trained_model
@@ -186,4 +186,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    told(main)

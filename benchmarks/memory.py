@@ -21,7 +21,7 @@ from rich.console import Console
 
 from app.embedded import EmbeddedKafka
 from benchmarks.cluster import LOG_APPEND_TIME, Cluster
-from benchmarks.processes import Running, Unfit, resident_bytes
+from benchmarks.processes import Running, Unfit, resident_bytes, told
 from benchmarks.report import surroundings, write
 from benchmarks.systems import OURS, Job, publish, start_worker
 from benchmarks.workload import record_maker, trained_model
@@ -199,4 +199,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    told(main)

@@ -22,6 +22,14 @@ class Unfit(Exception):  # noqa: N818 - what it says of the run
     """A run that must not be recorded: its text says what went wrong."""
 
 
+def told(main: Callable[[], None]) -> None:
+    """Run *main*; an unfit run ends in words and status 1, and leaves no result."""
+    try:
+        main()
+    except Unfit as error:
+        sys.exit(f"not recorded: {error}")
+
+
 class Running:
     """A process of this Python's environment, in a process group of its own; a context manager that kills it."""
 

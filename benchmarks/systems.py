@@ -79,16 +79,20 @@ def environment(job: Job, cluster: Cluster) -> dict[str, str]:
 
 
 def publish(job: Job, cluster: Cluster) -> None:
-    """Write the contract of *job* and put its model into force, as a user would."""
+    """Write the contract of *job*, make its topics and put its model into force, as a user would."""
     models = job.folder / job.name / "models" / job.name
     models.mkdir(parents=True)
     (models / "contract.toml").write_text(contract(job.name, job.features))
-    command = ["model", "publish", str(job.model), "--pipeline", job.name, "--version", "1", "--activate", "--json"]
+    steps = (
+        ["topics", "create", "--pipeline", job.name],
+        ["model", "publish", str(job.model), "--pipeline", job.name, "--version", "1", "--activate", "--json"],
+    )
     log = job.folder / job.name / "publish.log"
-    with Running([COMMAND, *command], log=log, environment=environment(job, cluster)) as publishing:
-        status = publishing.wait(60)
-    if status:
-        raise Unfit(f"the model could not be published: status {status}\n{log.read_text()}")
+    for step in steps:
+        with Running([COMMAND, *step], log=log, environment=environment(job, cluster)) as running:
+            status = running.wait(60)
+        if status:
+            raise Unfit(f"faust-onnx {' '.join(step[:2])} ended with status {status}\n{log.read_text()}")
 
 
 def start_worker(job: Job, cluster: Cluster) -> Running:

@@ -23,7 +23,7 @@ from rich.table import Table
 from app.embedded import EmbeddedKafka
 from benchmarks.cluster import LOG_APPEND_TIME, N_PARTITIONS, Cluster
 from benchmarks.peers.scoring import Scoring
-from benchmarks.processes import Running, Unfit, cpu_seconds
+from benchmarks.processes import Running, Unfit, cpu_seconds, told
 from benchmarks.report import surroundings, write
 from benchmarks.systems import OURS, SYSTEMS, Job, start
 from benchmarks.workload import record_maker, trained_model
@@ -168,4 +168,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    told(main)

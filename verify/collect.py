@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from verify.contract import Contract
-from verify.outcomes import DeadLetter, Prediction, parse_dead_letter, parse_prediction
+from verify.outcomes import SOURCE_HEADERS, DeadLetter, Prediction, check_original, parse_dead_letter, parse_prediction
 from verify.read import Record
 from verify.report import Report
 
@@ -25,6 +25,8 @@ class Outcomes:
     letters: dict[tuple[str, int], list[DeadLetter]] = field(default_factory=dict)
     """By source topic and offset."""
     foreign: int = 0
+    unusable: dict[int, Record] = field(default_factory=dict)
+    """Records on the predictions topic that are none, by their own offset: they may have dead letters."""
     last_prediction: int = -1
 
 
@@ -36,7 +38,12 @@ def read_outcomes(
     for record in predictions:
         outcomes.last_prediction = record.offset
         _take_prediction(contract, report, outcomes, record)
+    if outcomes.unusable:
+        report.notes.append(
+            f"partition {partition}: {len(outcomes.unusable)} records on the predictions topic are none"
+        )
     check = report.check("dead_letters")
+    sources = [contract.topics[name] for name in ("features", "labels", "predictions")]
     for record in letters:
         check.checked += 1
         try:
@@ -44,10 +51,15 @@ def read_outcomes(
         except ValueError as error:
             check.violation("malformed", record.where, str(error))
             continue
-        if letter.source.topic not in (contract.topics["features"], contract.topics["labels"]):
+        if letter.source.topic not in sources:
             check.violation("no_source", record.where, f"source topic {letter.source.topic!r} is none of the pipeline")
         elif letter.source.partition != partition:
             check.violation("wrong_partition", record.where, f"its source is in partition {letter.source.partition}")
+        elif letter.source.topic == contract.topics["predictions"]:
+            if letter.source.offset not in outcomes.unusable:
+                check.violation("undeserved", record.where, f"{letter.source} is a good prediction, or none at all")
+            else:
+                check_original(check, letter, outcomes.unusable[letter.source.offset])
         else:
             outcomes.letters.setdefault((letter.source.topic, letter.source.offset), []).append(letter)
     return outcomes
@@ -59,8 +71,11 @@ def _take_prediction(contract: Contract, report: Report, outcomes: Outcomes, rec
     try:
         prediction = parse_prediction(contract, record)
     except ValueError as error:
+        outcomes.unusable[record.offset] = record
+        headers = dict(record.headers)
+        if not any(name in headers for name in SOURCE_HEADERS):
+            return  # another program's record is not ours to answer for
         check.violation("malformed", record.where, str(error))
-        headers = {name: value for name, value in record.headers if name == "source-offset"}
         if headers.get("source-offset", b"").isdigit():
             outcomes.malformed[int(headers["source-offset"])] = record.where
         return

@@ -86,6 +86,7 @@ def decode_event(contract: Contract, record: Record) -> Event:
 
 
 def _text(raw: Any) -> str:
+    """An id or a key: a string, or an integer as text."""
     if type(raw) is int:
         return str(raw)
     if type(raw) is not str or not raw or not _is_utf8(raw):
@@ -187,20 +188,18 @@ def _known(feature: Feature, value: Any) -> Any:
 
 
 def decode_label(contract: Contract, record: Record) -> Label:
-    """A good label; Fault if it must be a dead letter."""
+    """A good label; Fault if it must be a dead letter. Faults stand in the order id, time, label."""
     document = _document(contract, record.value)
-    label_id: Any = document.get("id")
+    label_id = _text(document.get("id"))
+    at_s = record.timestamp_ms / 1000 if document.get("at") is None else _time(document["at"], "s")
+    if not 0 <= at_s < LATEST_S:
+        raise Fault("bad_time", f"no at, and the record's timestamp is {record.timestamp_ms}")
     label: Any = document.get("label")
-    at: Any = document.get("at")
-    if type(label_id) is not str or not label_id:
-        raise Fault("bad_label", f"id is {label_id!r}")
-    if at is not None and (type(at) not in (int, float) or not math.isfinite(at)):
-        raise Fault("bad_label", f"at is {at!r}")
     if contract.task == "regression":
         label = _finite(label)
     elif not any(same(label, known) for known in contract.classes):
         raise Fault("bad_label", f"label {label!r} is no class")
-    return Label(record.offset, label_id, label, record.timestamp_ms / 1000 if at is None else float(at))
+    return Label(record.offset, label_id, label, at_s)
 
 
 def _finite(label: Any) -> float:

@@ -1,9 +1,9 @@
-"""The state of every label by the rules, from whole logs: a prediction, its label, and what E was when they came.
+"""The state of every label by the rules, from whole logs: its prediction, and what E was when that came.
 
 E = greatest min(event_at, Kafka timestamp + 60 s) of the predictions so far.
 
-    prediction  |event_at ------ horizon ------|------ horizon ------| id may be forgotten once E is beyond
-    label             at -> joined                  at -> expired
+    prediction  |event_at ------ horizon ------|------ horizon ------| id forgotten once E is beyond
+    label             at -> joined                  at -> expired      read from here on -> perhaps too_late
 """
 
 from __future__ import annotations
@@ -22,66 +22,127 @@ FUTURE_S = 60.0
 STATES = ("pending", "joined", "expired", "orphan", "duplicate", "conflicting", "too_late")
 
 
+class Use(NamedTuple):
+    """The first prediction of an id, or the first after the id was forgotten: what labels are held against."""
+
+    prediction: Prediction
+    event_time_before_s: float
+    """E over the predictions before it."""
+
+
 class Joined(NamedTuple):
     """A prediction and the label that counts for it."""
 
     prediction: Prediction
     label: Any
-    may_be_too_late: bool
+    is_sure: bool
+    """False where the label may also be in another state."""
 
 
 @dataclass
 class Ledger:
     """The recount of one partition."""
 
-    states: Counter[str] = field(default_factory=Counter)
-    """Labels by state, were no id ever forgotten."""
-    may_be_too_late: Counter[str] = field(default_factory=Counter)
-    """How many of each state a worker may count as `too_late` instead, since their id may be forgotten."""
+    labels: int = 0
+    least: Counter[str] = field(default_factory=Counter)
+    """How many labels are surely in a state."""
+    most: Counter[str] = field(default_factory=Counter)
+    """How many labels may be in a state: more than `least` only where ids may have been forgotten."""
     duplicate_prediction: int = 0
-    may_be_new: int = 0
-    """How many of the duplicate predictions came after their id may have been forgotten."""
     predicted: list[Prediction] = field(default_factory=list)
-    """The first prediction of every id."""
+    """What counts as predicted: one prediction for each use of an id."""
     joined: list[Joined] = field(default_factory=list)
     event_time_s: float = -math.inf
     """E after the last prediction."""
 
+    def put(self, states: set[str]) -> None:
+        """Count a label that is in one of *states*."""
+        self.labels += 1
+        self.most.update(states)
+        if len(states) == 1:
+            self.least.update(states)
 
-def recount(predictions: Iterable[Prediction], labels: Iterable[Label], horizon_s: float) -> Ledger:
-    """The ledger of one partition from its predictions and good labels, each in the order of its topic."""
+
+def recount(
+    predictions: Iterable[Prediction], labels: Iterable[Label], horizon_s: float, *, none_too_late: bool = False
+) -> Ledger:
+    """The ledger of one partition from its predictions and good labels, each in the order of its topic.
+
+    none_too_late: whether it is known that no label came too late; then ids that were forgotten leave no doubt.
+    """
     ledger = Ledger()
-    prediction_of: dict[str, Prediction] = {}
-    event_time_before: dict[str, float] = {}
-    others: dict[str, set[tuple[Any, ...]]] = {}
-    for prediction in predictions:
-        first = prediction_of.get(prediction.id)
-        if first is None:
-            prediction_of[prediction.id] = prediction
-            event_time_before[prediction.id] = ledger.event_time_s
-        elif prediction.identity != first.identity and prediction.identity not in others.get(prediction.id, ()):
-            others.setdefault(prediction.id, set()).add(prediction.identity)
-            ledger.duplicate_prediction += 1
-            ledger.may_be_new += ledger.event_time_s > first.event_at + 2 * horizon_s
-        event_time_s = min(prediction.event_at, prediction.timestamp_ms / 1000 + FUTURE_S)
-        ledger.event_time_s = max(ledger.event_time_s, event_time_s)
-    ledger.predicted = list(prediction_of.values())
-
+    uses = _uses(ledger, predictions, horizon_s)
     first_label: dict[str, Label] = {}
     for label in labels:
-        known = prediction_of.get(label.id)
-        earlier = first_label.setdefault(label.id, label)
-        forgotten = known is not None and ledger.event_time_s > known.event_at + 2 * horizon_s
-        if earlier is not label:
-            state = "duplicate" if same(earlier.label, label.label) else "conflicting"
-            forgotten = forgotten or ledger.event_time_s > earlier.at_s + 2 * horizon_s
-        elif known is None or event_time_before[label.id] > label.at_s + horizon_s:
-            state = "orphan" if ledger.event_time_s > label.at_s + horizon_s else "pending"
-        elif label.at_s - known.event_at <= horizon_s:
-            state = "joined"
-            ledger.joined.append(Joined(known, label.label, forgotten))
+        of_id = uses.get(label.id, [])
+        first = first_label.setdefault(label.id, label)
+        if _is_used_again(of_id, first, horizon_s):
+            states, joined = _possible(label, first, of_id, horizon_s)
         else:
-            state = "expired"
-        ledger.states[state] += 1
-        ledger.may_be_too_late[state] += forgotten
+            states, joined = _only(ledger, label, first, of_id, horizon_s)
+        if _may_be_forgotten(ledger, first, of_id, horizon_s):
+            states.add("too_late")
+        if none_too_late:
+            states.discard("too_late")
+        ledger.put(states)
+        ledger.joined.extend(Joined(use.prediction, label.label, len(states) == 1) for use in joined)
     return ledger
+
+
+def _uses(ledger: Ledger, predictions: Iterable[Prediction], horizon_s: float) -> dict[str, list[Use]]:
+    """The uses of every id; also counts duplicates and moves E."""
+    uses: dict[str, list[Use]] = {}
+    others: dict[str, set[tuple[Any, ...]]] = {}
+    for prediction in predictions:
+        of_id = uses.setdefault(prediction.id, [])
+        if not of_id:
+            of_id.append(Use(prediction, ledger.event_time_s))
+            ledger.predicted.append(prediction)
+        elif prediction.identity not in (of_id[0].prediction.identity, *others.get(prediction.id, ())):
+            others.setdefault(prediction.id, set()).add(prediction.identity)
+            if ledger.event_time_s > of_id[-1].prediction.event_at + 2 * horizon_s:
+                of_id.append(Use(prediction, ledger.event_time_s))
+                ledger.predicted.append(prediction)
+            else:
+                ledger.duplicate_prediction += 1
+        event_time_s = min(prediction.event_at, prediction.timestamp_ms / 1000 + FUTURE_S)
+        ledger.event_time_s = max(ledger.event_time_s, event_time_s)
+    return uses
+
+
+def _only(ledger: Ledger, label: Label, first: Label, of_id: list[Use], horizon_s: float) -> tuple[set[str], list[Use]]:
+    """The state of a label whose id is used once at most, and the use that it joins."""
+    deadline_s = label.at_s + horizon_s
+    if first is not label:
+        return {"duplicate" if same(first.label, label.label) else "conflicting"}, []
+    if not of_id or of_id[0].event_time_before_s > deadline_s:
+        return {"orphan" if ledger.event_time_s > deadline_s else "pending"}, []
+    if label.at_s - of_id[0].prediction.event_at <= horizon_s:
+        return {"joined"}, of_id
+    return {"expired"}, []
+
+
+def _is_used_again(of_id: list[Use], first: Label, horizon_s: float) -> bool:
+    """Whether an id came back after it was forgotten; which use a label meets then depends on the reading."""
+    return len(of_id) > 1 or (bool(of_id) and of_id[0].event_time_before_s > first.at_s + 2 * horizon_s)
+
+
+def _possible(label: Label, first: Label, of_id: list[Use], horizon_s: float) -> tuple[set[str], list[Use]]:
+    """Every state that a label may be in whose id is used again, and the uses that it may join."""
+    states = {"too_late"} if first is label else {"too_late", "duplicate", "conflicting"}
+    joined = []
+    for use in of_id:
+        if use.event_time_before_s > label.at_s + horizon_s:
+            states.add("orphan")
+        elif label.at_s - use.prediction.event_at <= horizon_s:
+            states.add("joined")
+            joined.append(use)
+        else:
+            states.add("expired")
+    return states, joined
+
+
+def _may_be_forgotten(ledger: Ledger, first: Label, of_id: list[Use], horizon_s: float) -> bool:
+    """Whether a reader of the label may have come so late that nothing was known of its id any more."""
+    times_s = [first.at_s, *(use.prediction.event_at for use in of_id)]
+    return ledger.event_time_s > min(times_s) + 2 * horizon_s

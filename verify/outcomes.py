@@ -8,7 +8,8 @@ import sys
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from verify.contract import Contract, parse_json
+from verify.contract import Contract, parse_json, same
+from verify.decode import LATEST_S
 from verify.read import Record
 from verify.report import Check
 
@@ -110,33 +111,28 @@ def parse_prediction(contract: Contract, record: Record) -> Prediction:
     """The prediction in *record*; ValueError says what breaks the public contract."""
     headers = headers_of(record)
     source = source_of(headers)
-    if record.value is None:
-        raise ValueError("no value")
-    content = parse_json(record.value)
+    content = parse_json(record.value or b"")
     if not isinstance(content, dict):
         raise ValueError("no JSON object")  # noqa: TRY004 - one kind of error for whatever is malformed
-    null = [name for name, value in content.items() if value is None]
-    if null:
-        raise ValueError(f"null in {', '.join(null)}: absent means omitted")
-    _must(type(content.get("id")) is str and content["id"], "id is no text")
-    _must(type(content.get("version")) is int, "version is no integer")
-    _must("prediction" in content and not isinstance(content["prediction"], (list, dict)), "no prediction")
-    for name in ("event_at", "score", "scored_at"):
+    prediction_id: Any = str(content["id"]) if type(content.get("id")) is int else content.get("id")
+    _must(type(prediction_id) is str and prediction_id, "id is no text")
+    _must(type(content.get("version")) is int and content["version"] >= 0, "version is no integer from 0 on")
+    for name in ("event_at", "scored_at"):
         value = content.get(name)
-        _must(value is None or (type(value) in NUMBER and math.isfinite(value)), f"{name} is no number")
-    _must("event_at" in content, "no event_at")
-    scores = content.get("scores")
+        _must(value is None or (type(value) in NUMBER and 0 <= value < LATEST_S), f"{name} is no time")
+    _must(content.get("event_at") is not None, "no event_at")
+    score, scores = content.get("score"), content.get("scores")
+    _must(score is None or _is_probability(score), "score is no probability")
     if scores is not None:
-        _must(type(scores) is list and all(type(value) in NUMBER for value in scores), "scores are no numbers")
+        _must(type(scores) is list and all(map(_is_probability, scores)), "scores are no probabilities")
         _must(len(scores) == len(contract.classes), f"{len(scores)} scores for {len(contract.classes)} classes")
-    if source is not None:
-        _must("scored_at" in content and "model" in content, "model or scored_at is missing")
-        _must("model-sha256" in headers, "header model-sha256 is missing")
-        _must("source-row" not in headers, "header source-row, although records are single events")
-        _must((contract.task == "binary") == ("score" in content), "score belongs to binary tasks")
-        _must((contract.task == "multiclass") == ("scores" in content), "scores belong to multiclass tasks")
+    predicted: Any = content.get("prediction")
     if contract.task == "regression":
-        _must(type(content["prediction"]) in NUMBER, "prediction is no number")
+        _must(type(predicted) in NUMBER and math.isfinite(predicted), "prediction is no number")
+    else:
+        _must(any(same(predicted, value) for value in contract.classes), f"prediction {predicted!r} is no class")
+    if source is not None:
+        _check_ours(contract, content, headers)
     return Prediction(
         offset=record.offset,
         timestamp_ms=record.timestamp_ms,
@@ -144,16 +140,32 @@ def parse_prediction(contract: Contract, record: Record) -> Prediction:
         key=record.key,
         source=source,
         sha256=sys.intern(headers["model-sha256"]) if "model-sha256" in headers else None,
-        id=content["id"],
+        id=prediction_id,
         version=content["version"],
-        prediction=sys.intern(content["prediction"]) if type(content["prediction"]) is str else content["prediction"],
+        prediction=sys.intern(predicted) if type(predicted) is str else predicted,
         event_at=float(content["event_at"]),
-        score=content.get("score"),
+        score=score,
         scores=None if scores is None else tuple(scores),
         scored_at=content.get("scored_at"),
         model=content.get("model"),
         partition=record.partition,
     )
+
+
+def _check_ours(contract: Contract, content: dict[str, Any], headers: dict[str, str]) -> None:
+    """What a prediction of our own program has beyond the little that one of a foreign program needs."""
+    null = [name for name, value in content.items() if value is None]
+    _must(not null, f"null in {', '.join(null)}: absent means omitted")
+    _must(type(content["id"]) is str, "id is no text")
+    _must("scored_at" in content and "model" in content, "model or scored_at is missing")
+    _must("model-sha256" in headers, "header model-sha256 is missing")
+    _must("source-row" not in headers, "header source-row, although records are single events")
+    _must((contract.task == "binary") == ("score" in content), "score belongs to binary tasks")
+    _must((contract.task == "multiclass") == ("scores" in content), "scores belong to multiclass tasks")
+
+
+def _is_probability(value: Any) -> bool:
+    return type(value) in NUMBER and 0 <= value <= 1
 
 
 def _must(holds: Any, message: str) -> None:

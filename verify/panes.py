@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from verify.contract import Contract, class_key, same
 from verify.ledger import Joined, Ledger
 from verify.outcomes import Prediction
@@ -59,7 +61,7 @@ class Counters:
 
 @dataclass
 class Bounds:
-    """Counters with every joined label, and with those alone that cannot be too late."""
+    """Counters with every label that may be joined, and with those alone that surely are."""
 
     most: Counters = field(default_factory=Counters)
     least: Counters = field(default_factory=Counters)
@@ -73,7 +75,9 @@ def probability_of(contract: Contract, prediction: Prediction, label: Any) -> fl
         return prediction.score if same(label, contract.positive) else 1 - prediction.score
     if prediction.scores is None:
         return None
-    return prediction.scores[next(i for i, value in enumerate(contract.classes) if same(value, label))]
+    score = prediction.scores[next(i for i, value in enumerate(contract.classes) if same(value, label))]
+    # The state of a multiclass event is 4 bytes a class.
+    return float(np.float32(score))
 
 
 def recount_panes(contract: Contract, ledger: Ledger) -> tuple[dict[PaneKey, Bounds], dict[int, Bounds]]:
@@ -94,7 +98,7 @@ def recount_panes(contract: Contract, ledger: Ledger) -> tuple[dict[PaneKey, Bou
     for joined in ledger.joined:
         for bounds in places(joined.prediction):
             bounds.most.count(contract, joined)
-            if not joined.may_be_too_late:
+            if joined.is_sure:
                 bounds.least.count(contract, joined)
     return panes, totals
 

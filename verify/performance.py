@@ -18,6 +18,7 @@ from verify.rows import Positions, Row
 DAY_S = 86400
 RATES = ("coverage", "accuracy", "precision", "recall", "f1", "log_loss", "mae", "rmse")
 RATE_TOLERANCE = 1e-9
+NOWHERE = Positions(0, 0)
 
 
 @dataclass
@@ -30,6 +31,8 @@ class PartitionLogs:
     last_prediction: int = -1
     """Offset of the last record of the predictions, well-formed or not; -1 for none."""
     last_label: int = -1
+    ends: Positions = NOWHERE
+    """End offsets of the two topics."""
 
 
 @dataclass
@@ -70,10 +73,10 @@ class Tallies:
         """Judge the ledger record and the panes of one partition; returns the recount."""
         positions = self.positions(logs.partition)
         self._check_progress(logs, positions)
-        ledger = self._recount(logs, positions)
-        self._judgement.event_time_s = max(self._judgement.event_time_s, ledger.event_time_s)
         row = self._rows.get(f"ledger/{logs.partition}")
         content = (row.content if row is not None else None) or {}
+        ledger = self._recount(logs, positions, content)
+        self._judgement.event_time_s = max(self._judgement.event_time_s, ledger.event_time_s)
         dropped = content.get("pending_dropped", 0)
         if dropped:
             self._unclaimed.add(logs.partition)
@@ -110,7 +113,9 @@ class Tallies:
         check = self._report.check("ledger")
         key = f"ledger/{logs.partition}"
         last = Positions(logs.last_prediction, logs.last_label)
-        for topic, position, offset in zip(positions._fields, positions, last, strict=True):
+        for topic, position, offset, end in zip(positions._fields, positions, last, logs.ends, strict=True):
+            if position > end:
+                check.violation("beyond", key, f"{topic} are counted up to offset {position}, the topic ends at {end}")
             if position > offset:
                 continue
             text = f"{topic} are counted up to offset {position}, the topic goes to {offset}"
@@ -119,34 +124,31 @@ class Tallies:
             else:
                 check.violation("behind", key, text)
 
-    def _recount(self, logs: PartitionLogs, positions: Positions) -> Ledger:
-        """The ledger of what the positions cover."""
+    def _recount(self, logs: PartitionLogs, positions: Positions, content: dict[str, Any]) -> Ledger:
+        """The ledger of what the positions cover; *content*: the partition's ledger record."""
         return recount(
             (prediction for prediction in logs.predictions if prediction.offset < positions.predictions),
             (label for label in logs.labels if label.offset < positions.labels),
             self._contract.horizon_s,
+            none_too_late=content.get("too_late", 0) == 0,
         )
 
     def _check_states(self, partition: int, ledger: Ledger, content: dict[str, Any]) -> None:
         check = self._report.check("ledger")
         key = f"ledger/{partition}"
-        total = sum(ledger.states.values())
-        check.checked += total
+        check.checked += ledger.labels
         counted = {state: content.get(state, 0) for state in STATES}
-        for state in STATES[:-1]:
-            most = ledger.states[state]
-            least = most - ledger.may_be_too_late[state]
-            if not least <= counted[state] <= most:
-                check.violation("wrong_state", key, f"{state} is {counted[state]}, recounted {_range(least, most)}")
-        if sum(counted.values()) != total:
-            check.violation("wrong_state", key, f"the states hold {sum(counted.values())} labels, recounted {total}")
-        most = ledger.duplicate_prediction
-        least = most - ledger.may_be_new
-        if not least <= content.get("duplicate_prediction", 0) <= most:
-            found = content.get("duplicate_prediction", 0)
-            check.violation(
-                "wrong_duplicates", key, f"duplicate_prediction is {found}, recounted {_range(least, most)}"
-            )
+        for state, count in counted.items():
+            least, most = ledger.least[state], ledger.most[state]
+            if not least <= count <= most:
+                check.violation("wrong_state", key, f"{state} is {count}, recounted {_range(least, most)}")
+        if sum(counted.values()) != ledger.labels:
+            text = f"the states hold {sum(counted.values())} labels, recounted {ledger.labels}"
+            check.violation("wrong_state", key, text)
+        found = content.get("duplicate_prediction", 0)
+        if found != ledger.duplicate_prediction:
+            text = f"duplicate_prediction is {found}, recounted {ledger.duplicate_prediction}"
+            check.violation("wrong_duplicates", key, text)
         event_time_s = content.get("event_time_s")
         if ledger.predicted and (event_time_s is None or abs(event_time_s - ledger.event_time_s) > 1e-6):  # noqa: PLR2004 - a microsecond
             check.violation("wrong_event_time", key, f"E is {event_time_s}, recounted {ledger.event_time_s}")
@@ -155,6 +157,8 @@ class Tallies:
         check = self._report.check("panes")
         panes, totals = recount_panes(self._contract, ledger)
         earlier: dict[Positions, dict[PaneKey, Any]] = {}
+        n_of_window = dict.fromkeys(self._contract.windows_s, 0)
+        incomplete: set[int] = set()
         for key, bounds in panes.items():
             name = _pane_key(key, logs.partition)
             self._expected.add(name)
@@ -162,18 +166,28 @@ class Tallies:
             row = self._rows.get(name)
             if row is None or row.content is None:
                 self._judgement.missing.append((logs.partition, key))
+                incomplete.add(key.window_s)
                 continue
             self._check_form(check, key, logs.partition, row)
+            n = row.content.get("n", 0)
+            n_of_window[key.window_s] += n if type(n) is int else 0
             wrong = self._wrong(check, row, row.content, bounds)
             if wrong and self._allow_behind and row.positions != self.positions(logs.partition):
                 # A pane and its ledger record are written one after the other: each is right at its own positions.
                 if row.positions not in earlier:
-                    earlier[row.positions] = recount_panes(self._contract, self._recount(logs, row.positions))[0]
+                    earlier[row.positions] = recount_panes(self._contract, self._recount(logs, row.positions, content))[
+                        0
+                    ]
                 if key in earlier[row.positions]:
                     wrong = self._wrong(check, row, row.content, earlier[row.positions][key])
             for text in wrong:
                 check.violation("wrong_counter", name, f"{row.where}: {text}")
             self._check_rates(check, row, row.content)
+        for window_s, n in n_of_window.items():
+            # A label that came too late must be missing in one pane of each window, and no other may be.
+            if not self._allow_behind and window_s not in incomplete and n != content.get("joined", 0):
+                text = f"joined is {content.get('joined', 0)}, n of all panes of {window_s} s is {n}"
+                check.violation("unequal", f"ledger/{logs.partition}", text)
         self._check_totals(logs.partition, totals, content)
 
     def _wrong(self, check: Check, row: Row, content: dict[str, Any], bounds: Any) -> list[str]:

@@ -16,7 +16,7 @@ from verify.performance import PartitionLogs, Tallies
 from verify.read import Logs, Record
 from verify.report import CannotCheck, Report
 from verify.rescore import Model, Models
-from verify.rows import newest_rows
+from verify.rows import Positions, newest_rows
 from verify.timeline import Models as ModelsTopic
 from verify.timeline import read_models, valid_activations
 
@@ -148,8 +148,9 @@ def _check_partition(  # noqa: PLR0913 - the parts of one run meet here
     topic = contract.topics["labels"]
     label_check = Labels(contract, report, outcomes, copies=copies, counted_to=tallies.positions(partition).labels)
     labels = label_check.judge(_records(logs, topic, partition), start=logs.start(topic, partition))
+    ends = Positions(logs.end(contract.topics["predictions"], partition), logs.end(topic, partition))
     tallies.check_partition(
-        PartitionLogs(partition, outcomes.predictions, labels, outcomes.last_prediction, label_check.last)
+        PartitionLogs(partition, outcomes.predictions, labels, outcomes.last_prediction, label_check.last, ends)
     )
 
 

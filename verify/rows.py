@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+from verify.ledger import STATES
 from verify.read import Record
 from verify.report import Check
 
@@ -49,7 +50,21 @@ def _row(key: str, record: Record) -> Row:
     positions = Positions(content["positions"]["predictions"], content["positions"]["labels"])
     if not all(type(position) is int for position in positions):
         raise ValueError(f"positions {positions} are no offsets")
+    if key.startswith("ledger/"):
+        _check_ledger_form(content)
     return Row(key, record.where, positions, content)
+
+
+def _check_ledger_form(content: dict[str, Any]) -> None:
+    """ValueError if a ledger record is not made of counts, a time and totals."""
+    for name in (*STATES, "duplicate_prediction", "pending_dropped"):
+        if type(content.get(name, 0)) is not int or content.get(name, 0) < 0:
+            raise ValueError(f"{name} is {content[name]!r}, no count")
+    if type(content.get("event_time_s", 0)) not in (int, float):
+        raise ValueError(f"event_time_s is {content['event_time_s']!r}, no time")
+    totals = content.get("totals", {})
+    if not isinstance(totals, dict) or not all(isinstance(of_version, dict) for of_version in totals.values()):
+        raise ValueError("totals are no counters by version")
 
 
 def _older(row: Row, known: Row) -> bool:

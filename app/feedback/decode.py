@@ -1,0 +1,230 @@
+"""Records of the predictions and labels topics, decoded for the ledger or refused with a reason.
+
+Both topics are open to other people's programs, so nothing is believed. A msgspec struct takes what is plainly good;
+whatever it does not take is judged again field by field, and that judgement is the meaning.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import struct
+from functools import lru_cache
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from app.errors import InvalidRecord, Reason
+from app.features import Rejected
+from app.features.exact import LATEST_S, parse_object, parse_time_s
+from app.features.values import is_text, shown
+from app.feedback.seen import SeenLabel, SeenPrediction, entry_key
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from app.features import Contract
+    from app.records import Record
+
+MAX_RECORD_BYTES = 1 << 20
+VERSION_MAX = 2**32 - 1
+OFFSET_BITS = 44
+"""Of the 64 bits of a record's coordinates; a record of the source may hold 2 ** 20 rows."""
+
+_Time = Annotated[float, Meta(ge=0, lt=LATEST_S)]
+_Probability = Annotated[float, Meta(ge=0, le=1)]
+
+
+class _PredictionFields(msgspec.Struct, gc=False):
+    id: str | int
+    version: Annotated[int, Meta(ge=0, le=VERSION_MAX)]
+    prediction: str | bool | int | float
+    event_at: _Time
+    score: _Probability | None = None
+    scores: list[_Probability] | None = None
+
+
+class _LabelFields(msgspec.Struct, gc=False):
+    id: str | int
+    label: str | bool | int | float
+    at: _Time | None = None
+
+
+_prediction_decoder = msgspec.json.Decoder(_PredictionFields)
+_label_decoder = msgspec.json.Decoder(_LabelFields)
+
+
+def decode_predictions(
+    records: Sequence[Record], contract: Contract, *, max_record_bytes: int = MAX_RECORD_BYTES
+) -> tuple[list[SeenPrediction], list[Rejected]]:
+    """The good predictions in order, and the others with their reasons."""
+    seen: list[SeenPrediction] = []
+    rejected: list[Rejected] = []
+    for position, record in enumerate(records):
+        try:
+            fields = _fields(record, _prediction_decoder, max_record_bytes) or _exact_prediction(
+                parse_object(record.value, max_record_bytes=max_record_bytes)
+            )
+            y_pred = _y_pred(fields.prediction, contract)
+            score, scores = _scores(fields, contract)
+            seen.append(
+                SeenPrediction(
+                    record.offset,
+                    _key(fields.id),
+                    coordinates(record),
+                    fields.version,
+                    fields.event_at,
+                    record.timestamp / 1000,
+                    y_pred,
+                    score,
+                    scores,
+                )
+            )
+        except InvalidRecord as error:
+            rejected.append(Rejected(position, error.reason, str(error)))
+    return seen, rejected
+
+
+def decode_labels(
+    records: Sequence[Record], contract: Contract, *, max_record_bytes: int = MAX_RECORD_BYTES
+) -> tuple[list[SeenLabel], list[Rejected]]:
+    """The good labels in order, and the others with their reasons; `at` defaults to the record's timestamp."""
+    judge = contract.label_number if contract.task == "regression" else contract.label_class
+    seen: list[SeenLabel] = []
+    rejected: list[Rejected] = []
+    for position, record in enumerate(records):
+        try:
+            fields = _fields(record, _label_decoder, max_record_bytes) or _exact_label(
+                parse_object(record.value, max_record_bytes=max_record_bytes)
+            )
+            key = _key(fields.id)
+            at = fields.at if fields.at is not None else _timestamp(record)
+            seen.append(SeenLabel(record.offset, key, at, judge(fields.label)))
+        except InvalidRecord as error:
+            rejected.append(Rejected(position, error.reason, str(error)))
+    return seen, rejected
+
+
+def coordinates(record: Record) -> int:
+    """64 bits that tell the source of a prediction: by its headers, or its own place if it has none that are good.
+
+    Within one source partition no two are equal; between partitions they differ by 64 hashed bits.
+    """
+    headers = dict(record.headers)
+    try:
+        topic, partition = headers["source-topic"], headers["source-partition"]
+        place = (int(headers["source-offset"]) << (64 - OFFSET_BITS)) | int(headers.get("source-row", b"0"))
+    except (KeyError, ValueError):
+        topic, partition = record.topic.encode(), b"own %d" % record.partition
+        place = record.offset << (64 - OFFSET_BITS)
+    return (place + _salt(topic, partition)) & 0xFFFFFFFFFFFFFFFF
+
+
+@lru_cache(maxsize=4096)
+def _salt(topic: bytes, partition: bytes) -> int:
+    digest = hashlib.blake2b(topic + b"\0" + partition, digest_size=8).digest()
+    return int.from_bytes(digest, "big")
+
+
+def _fields(record: Record, decoder: msgspec.json.Decoder[Any], max_record_bytes: int) -> Any:
+    """What the struct makes of the record, None if it has to be judged field by field."""
+    value = record.value
+    if value is None or len(value) > max_record_bytes:
+        return None
+    try:
+        return decoder.decode(value)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def _exact_prediction(event: dict[str, Any]) -> _PredictionFields:
+    id_ = _id(event)
+    event_at = _time(event, "event_at")
+    version = event.get("version")
+    if isinstance(version, float) and version.is_integer():
+        version = int(version)
+    if type(version) is not int or not 0 <= version <= VERSION_MAX:
+        raise InvalidRecord(Reason.WRONG_TYPE, f"version is {shown(version)}; expected an integer from 0 on")
+    prediction = event.get("prediction")
+    if not isinstance(prediction, str | bool | int | float):
+        raise InvalidRecord(Reason.WRONG_TYPE, f"prediction is {shown(prediction)}; expected a class or a number")
+    score, scores = event.get("score"), event.get("scores")
+    if score is not None:
+        score = _probability("score", score)
+    if scores is not None:
+        if not isinstance(scores, list):
+            raise InvalidRecord(Reason.WRONG_TYPE, f"scores is {shown(scores)}; expected a list of numbers")
+        scores = [_probability("scores", item) for item in scores]
+    return _PredictionFields(id_, version, prediction, event_at, score, scores)
+
+
+def _exact_label(event: dict[str, Any]) -> _LabelFields:
+    id_ = _id(event)
+    at = None if event.get("at") is None else _time(event, "at")
+    if event.get("label") is None:
+        raise InvalidRecord(Reason.BAD_LABEL, "label is missing")
+    return _LabelFields(id_, event["label"], at)
+
+
+def _id(event: dict[str, Any]) -> str:
+    raw = event.get("id")
+    if type(raw) is int:
+        return str(raw)
+    if type(raw) is str and raw and is_text(raw):
+        return raw
+    problem = "is missing" if raw is None else f"is {shown(raw)}"
+    raise InvalidRecord(Reason.BAD_ID, f"id {problem}; expected a non-empty string or an integer")
+
+
+def _key(id_: str | int) -> bytes:
+    if type(id_) is int:
+        id_ = str(id_)
+    if not id_:
+        raise InvalidRecord(Reason.BAD_ID, "id is ''; expected a non-empty string or an integer")
+    return entry_key(id_)  # type: ignore[arg-type]  # an int is text by now
+
+
+def _time(event: dict[str, Any], name: str) -> float:
+    raw = event.get(name)
+    time_s = parse_time_s(raw, "s")
+    if time_s is None:
+        problem = "is missing" if raw is None else f"is {shown(raw)}"
+        raise InvalidRecord(Reason.BAD_TIME, f"{name} {problem}; expected epoch seconds from 1970 to 9999")
+    return time_s
+
+
+def _timestamp(record: Record) -> float:
+    time_s = record.timestamp / 1000
+    if not 0 <= time_s < LATEST_S:
+        raise InvalidRecord(Reason.BAD_TIME, f"at is missing, and the record's timestamp is {record.timestamp} ms")
+    return time_s
+
+
+def _probability(name: str, raw: Any) -> float:
+    if type(raw) not in (int, float):
+        raise InvalidRecord(Reason.WRONG_TYPE, f"{name}: {shown(raw)} is not a number")
+    if not 0 <= raw <= 1:
+        raise InvalidRecord(Reason.OUT_OF_RANGE, f"{name}: {shown(raw)} is no probability")
+    return float(raw)
+
+
+def _y_pred(prediction: Any, contract: Contract) -> float:
+    """The predicted class's index or number; a prediction that is none of the contract's is of the wrong type."""
+    try:
+        if contract.task == "regression":
+            return contract.label_number(prediction)
+        return contract.label_class(prediction)
+    except InvalidRecord as error:
+        raise InvalidRecord(Reason.WRONG_TYPE, f"prediction: {error}") from None
+
+
+def _scores(fields: _PredictionFields, contract: Contract) -> tuple[float, bytes]:
+    """Binary: the score, NaN without. Multiclass: float32 scores packed, empty without."""
+    if contract.task == "binary":
+        return (math.nan if fields.score is None else fields.score), b""
+    if contract.task == "regression" or fields.scores is None:
+        return math.nan, b""
+    if len(fields.scores) != len(contract.classes):
+        raise InvalidRecord(Reason.WRONG_TYPE, f"scores: {len(fields.scores)} for {len(contract.classes)} classes")
+    return math.nan, struct.pack(f"<{len(fields.scores)}f", *fields.scores)

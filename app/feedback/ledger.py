@@ -1,0 +1,264 @@
+"""The label ledger of one partition: which prediction each label belongs to, and which state each label is in.
+
+docs/feedback.md tells the rules with timelines, and why counts made from them are exactly right after any crash.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from app.feedback.backlog import UNBOUNDED, Backlog, Waypoints
+from app.feedback.census import Census
+from app.feedback.contribution import Contribution, Kind
+from app.feedback.deadlines import Deadlines
+from app.feedback.entry import JUDGED, PENDING, age_of, pack_label, unpack_label
+from app.feedback.rules import Rules, Step
+from app.feedback.seen import ENTRY_PREFIX
+from app.feedback.store import CorruptStore
+from app.records import Positions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from app.features import Contract
+    from app.feedback.seen import SeenLabel, SeenPrediction
+    from app.feedback.store import Store
+
+FUTURE_S = 60.0
+"""How far an event time may be ahead of its record's timestamp and still move E."""
+PENDING_MAX = 50_000_000
+SWEPT_PER_RECORD = 2
+SWEPT_AT_ONCE = 50_000
+FORMAT = 1
+_META = b"m"
+_ENTRIES_END = b"f"
+
+
+class Ledger:
+    """What is known of the ids of one partition.
+
+    What is added changes memory alone; `checkpoint` writes it down. Between the two the caller makes durable what it
+    counted from the contributions, so that a crash at any time loses nothing: on opening, the records from `positions`
+    on are to be added again.
+
+    waypoints: the positions that those counts stand at, in ascending order (`Tallies.waypoints`).
+    pending_max: ids to be remembered; beyond it the oldest are dropped and counted as `pending_dropped`.
+
+    CorruptStore on opening: delete the store and open an empty one.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        contract: Contract,
+        *,
+        waypoints: Sequence[Positions] = (),
+        pending_max: int = PENDING_MAX,
+    ) -> None:
+        self._store = store
+        self._rules = Rules(contract)
+        self._identity = [FORMAT, contract.task, len(contract.classes), contract.label_horizon_s]
+        meta = self._read_meta()
+        self.positions = Positions(*meta["positions"])
+        """Next offsets to be judged: where to read on from."""
+        self.event_time_s: float = meta["event_time_s"]
+        """E: how far the events have come; -inf before the first."""
+        self._swept: float = meta["swept"]
+        """Greatest time of an entry that the sweep removed."""
+        self._cursor: bytes = meta["cursor"]
+        self._census = Census(self._rules.horizon_s, pending_max, meta["census"])
+        self._deadlines = Deadlines(store)
+        self._overlay: dict[bytes, bytes] = {}
+        self._unswept = 0
+        self._predictions: Backlog[SeenPrediction] = Backlog(self.positions.predictions)
+        self._labels: Backlog[SeenLabel] = Backlog(self.positions.labels)
+        self._waypoints = Waypoints(waypoints)
+        counted = next(iter(waypoints), Positions())
+        if self.positions.predictions > counted.predictions or self.positions.labels > counted.labels:
+            raise CorruptStore(f"the ledger's state is at {self.positions}, what was counted from it only at {counted}")
+
+    @property
+    def remembered(self) -> int:
+        """Ids that are remembered."""
+        return self._census.remembered
+
+    @property
+    def deferred_predictions(self) -> int:
+        """Predictions that cannot be judged before more labels are read: above some bound, stop reading them."""
+        return len(self._predictions)
+
+    @property
+    def deferred_labels(self) -> int:
+        """Labels that cannot be judged before more predictions are read: above some bound, stop reading them."""
+        return len(self._labels)
+
+    def add_predictions(self, predictions: Sequence[SeenPrediction], next_offset: int) -> list[Contribution]:
+        """What follows from the next predictions, in order.
+
+        next_offset: the offset after the last record read, refused ones included.
+        """
+        self._predictions.put(predictions, next_offset)
+        return self._go_on()
+
+    def add_labels(self, labels: Sequence[SeenLabel], next_offset: int) -> list[Contribution]:
+        """What follows from the next labels, in order; *next_offset* as for predictions."""
+        self._labels.put(labels, next_offset)
+        return self._go_on()
+
+    def checkpoint(self) -> None:
+        """Write down all that was added, in one piece; call it only when what was counted from it is durable."""
+        self._census.expire(self.event_time_s - self._rules.keep_s)
+        dead = self._sweep()
+        deadlines = self._deadlines
+        meta = {
+            "identity": self._identity,
+            "positions": [self.positions.predictions, self.positions.labels],
+            "event_time_s": self.event_time_s,
+            "swept": self._swept,
+            "cursor": self._cursor,
+            "census": self._census.dump(),
+        }
+        puts = self._overlay | deadlines.added
+        puts[_META] = msgspec.msgpack.encode(meta)
+        self._store.write(puts, [*dead, *deadlines.removed])
+        deadlines.checkpointed()
+        self._overlay = {}
+
+    def close(self) -> None:
+        """Close the store; what was added since the last checkpoint is forgotten."""
+        self._store.close()
+
+    def _go_on(self) -> list[Contribution]:
+        """Judge whatever may be judged."""
+        contributions: list[Contribution] = []
+        while True:
+            limits = self._waypoints.limits(self.positions)
+            predictions, next_prediction = self._predictions.take(limits[0])
+            labels, next_label = self._labels.take(limits[1])
+            self._judge_predictions(predictions, contributions)
+            self._judge_labels(labels, contributions)
+            before, self.positions = self.positions, Positions(next_prediction, next_label)
+            if limits == (UNBOUNDED, UNBOUNDED) or self.positions == before:
+                return contributions
+
+    def _judge_predictions(self, predictions: list[SeenPrediction], contributions: list[Contribution]) -> None:
+        if not predictions:
+            return
+        known = self._load([prediction.key for prediction in predictions])
+        overlay, deadlines, after_prediction = self._overlay, self._deadlines, self._rules.after_prediction
+        e = self.event_time_s
+        for prediction in predictions:
+            key = prediction.key
+            step = after_prediction(overlay.get(key) or known.get(key), prediction, e)
+            contributions += step.contributions
+            if step.entry is not None:
+                self._take(key, step)
+            reached = min(prediction.event_at, prediction.timestamp + FUTURE_S)
+            if reached > e:
+                e = reached
+                if e > deadlines.next_at:
+                    self._run_out(e, prediction.offset, contributions)
+        self.event_time_s = e
+        self._unswept += len(predictions)
+        self._drop_oldest(contributions, predictions[-1].offset, -1)
+
+    def _judge_labels(self, labels: list[SeenLabel], contributions: list[Contribution]) -> None:
+        if not labels:
+            return
+        known = self._load([label.key for label in labels])
+        overlay, after_label = self._overlay, self._rules.after_label
+        e = self.event_time_s
+        gone_until = max(self._swept, self._census.floor) + self._rules.remember_s
+        for label in labels:
+            key = label.key
+            unknown = Kind.TOO_LATE if label.at <= gone_until else Kind.ORPHAN
+            step = after_label(overlay.get(key) or known.get(key), label, e, unknown=unknown)
+            contributions += step.contributions
+            if step.entry is not None:
+                self._take(key, step)
+        self._unswept += len(labels)
+        self._drop_oldest(contributions, -1, labels[-1].offset)
+
+    def _load(self, keys: Iterable[bytes]) -> dict[bytes, bytes]:
+        """The stored entries of *keys*, those apart that have a newer one in memory or were dropped."""
+        overlay = self._overlay
+        missing = [key for key in keys if key not in overlay]
+        floor = self._census.floor
+        return {
+            key: entry
+            for key, entry in zip(missing, self._store.get_many(missing), strict=True)
+            if entry is not None and (floor == -math.inf or max(age_of(entry, 1)) >= floor)
+        }
+
+    def _take(self, key: bytes, step: Step) -> None:
+        """Take over the id's new entry."""
+        self._overlay[key] = step.entry  # type: ignore[assignment]  # the caller saw that there is one
+        for change in step.changes:
+            self._census.change(*change)
+        if step.waits_until is not None:
+            self._deadlines.add(step.waits_until, key)
+        if step.waited_until is not None:
+            self._deadlines.remove(step.waited_until, key)
+
+    def _run_out(self, e: float, prediction_offset: int, contributions: list[Contribution]) -> None:
+        """The prediction at that offset moved E to *e*: labels whose time has run out become orphans."""
+        keys = self._deadlines.pop_until(e)
+        known = self._load(keys)
+        for key in keys:
+            entry = self._overlay.get(key) or known.get(key)
+            if entry is None or entry[0] != PENDING:
+                continue  # dropped, and perhaps used again since
+            at, e_arrival, offset, y_true = unpack_label(entry)
+            self._overlay[key] = pack_label(JUDGED, at, e_arrival, offset, y_true)
+            self._census.change(max(at, e_arrival), 0, 0, -1)
+            contributions.append(Contribution(Kind.ORPHAN, prediction_offset, offset, at=at, y_true=y_true))
+
+    def _drop_oldest(self, contributions: list[Contribution], prediction_offset: int, label_offset: int) -> None:
+        dropped, labels = self._census.drop_oldest()
+        if not dropped:
+            return
+        contributions.append(
+            Contribution(Kind.PENDING_DROPPED, prediction_offset, label_offset, n=dropped, n_labels=labels)
+        )
+        floor = self._census.floor
+        for key in [key for key, entry in self._overlay.items() if max(age_of(entry, 1)) < floor]:
+            del self._overlay[key]
+
+    def _sweep(self) -> list[bytes]:
+        """Keys of the entries, among the next few in order of the hashes, that are to be kept no longer."""
+        budget = min(self._unswept * SWEPT_PER_RECORD, SWEPT_AT_ONCE)
+        if not budget:
+            return []
+        self._unswept = 0
+        found = self._store.scan(self._cursor, _ENTRIES_END, budget)
+        self._cursor = found[-1][0] + b"\0" if len(found) == budget else ENTRY_PREFIX
+        oldest = max(self.event_time_s - self._rules.keep_s, self._census.floor)
+        dead: list[bytes] = []
+        for key, entry in found:
+            time_s, e_arrival = age_of(entry, 1)
+            if time_s < oldest and e_arrival < oldest and key not in self._overlay:
+                dead.append(key)
+                self._swept = max(self._swept, time_s)
+        return dead
+
+    def _read_meta(self) -> dict[str, Any]:
+        stored = self._store.get_many([_META])[0]
+        if stored is None:
+            return {
+                "positions": [0, 0],
+                "event_time_s": -math.inf,
+                "swept": -math.inf,
+                "cursor": ENTRY_PREFIX,
+                "census": None,
+            }
+        try:
+            meta: dict[str, Any] = msgspec.msgpack.decode(stored)
+            identity = meta["identity"]
+        except (msgspec.MsgspecError, KeyError) as error:
+            raise CorruptStore(f"the ledger's state cannot be read: {error}") from error
+        if identity != self._identity:
+            raise CorruptStore(f"the ledger's state was written for {identity}, the contract now says {self._identity}")
+        return meta

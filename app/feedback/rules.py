@@ -1,0 +1,232 @@
+"""What a prediction or a label changes for its id: the ledger's rules, without a store and without a clock.
+
+E is the event time that the predictions so far have reached. Every rule is a function of the id's entry, of the
+record, and of E before the record.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from app.feedback.contribution import Contribution, Kind
+from app.feedback.entry import (
+    JUDGED,
+    LABELLED,
+    PENDING,
+    Label,
+    Waiting,
+    pack_label,
+    pack_labelled,
+    pack_waiting,
+    unpack_label,
+    unpack_labelled,
+    unpack_waiting,
+)
+
+if TYPE_CHECKING:
+    from app.features import Contract
+    from app.feedback.seen import SeenLabel, SeenPrediction
+
+REMEMBER_HORIZONS = 2
+"""For so long after its event an id is remembered; a label that comes later is too late."""
+KEEP_HORIZONS = 4
+KEEP_EXTRA_S = 60.0
+"""For so long, and no less after its arrival, an entry is kept as a marker that tells a late label from an orphan."""
+
+Change = tuple[float, int, int, int]
+"""Arguments of `Census.change`."""
+
+
+class Step(msgspec.Struct, gc=False):
+    """What follows from one record for its id."""
+
+    contributions: tuple[Contribution, ...] = ()
+    entry: bytes | None = None
+    """The id's new entry; None leaves the old one."""
+    changes: tuple[Change, ...] = ()
+    waits_until: float | None = None
+    """The deadline of a label that begins to wait."""
+    waited_until: float | None = None
+    """The deadline of a label that waits no longer."""
+
+
+_NOTHING = Step()
+
+
+class Rules:
+    """The rules for one pipeline."""
+
+    def __init__(self, contract: Contract) -> None:
+        self.horizon_s = contract.label_horizon_s
+        self.remember_s = REMEMBER_HORIZONS * self.horizon_s
+        self.keep_s = KEEP_HORIZONS * self.horizon_s + KEEP_EXTRA_S
+        self._multiclass = contract.task == "multiclass"
+        self._regression = contract.task == "regression"
+        self._positive = contract.positive_index
+
+    def after_prediction(self, entry: bytes | None, prediction: SeenPrediction, e: float) -> Step:
+        """What *prediction* changes; e: E over the predictions before it."""
+        if entry is None:
+            return self._first(prediction, e, prediction.offset)
+        kind = entry[0]
+        if kind in (PENDING, JUDGED):
+            return self._prediction_after_label(kind, unpack_label(entry), prediction, e)
+        known = unpack_labelled(entry) if kind == LABELLED else self._waiting(entry)
+        event_at, e_before, coordinates = known.event_at, known.e_before, known.coordinates
+        age = max(event_at, e_before)
+        if e > age + self.keep_s:
+            return self._first(prediction, e, prediction.offset)
+        if coordinates == prediction.coordinates:
+            return _NOTHING
+        if e <= event_at + self.remember_s:
+            return Step((Contribution(Kind.DUPLICATE_PREDICTION, prediction.offset, -1, version=prediction.version),))
+        # The id was forgotten and is used again. What is counted already for its labels stays where it was counted.
+        waited = isinstance(known, Waiting)
+        step = self._first(prediction, e, known.origin if isinstance(known, Waiting) else -1, reused=True)
+        step.changes += ((age, -1, -int(waited), 0),)
+        return step
+
+    def after_label(self, entry: bytes | None, label: SeenLabel, e: float, *, unknown: Kind) -> Step:
+        """What *label* changes; e: E over the predictions read so far.
+
+        unknown: the state of a label whose time has run out and whose id has no entry: orphan, or too late if an
+        entry may have been there once.
+        """
+        if entry is None:
+            return self._label_alone(label, e, unknown)
+        kind = entry[0]
+        if kind in (PENDING, JUDGED):
+            first = unpack_label(entry)
+            state = self._later(label, first.y_true, forgotten=e > first.at + self.remember_s)
+            return Step((_label_only(state, label),))
+        if kind == LABELLED:
+            labelled = unpack_labelled(entry)
+            state = self._later(label, labelled.y_true, forgotten=e > labelled.event_at + self.remember_s)
+            return Step((_label_only(state, label),))
+        waiting = self._waiting(entry)
+        if waiting.e_before > label.at + self.horizon_s:
+            state = Kind.TOO_LATE if waiting.reused else Kind.ORPHAN
+        elif e > waiting.event_at + self.remember_s:
+            state = Kind.TOO_LATE
+        else:
+            state = self._matched(waiting.event_at, label.at)
+        return Step(
+            (self._judged(state, waiting, Label(label.at, e, label.offset, label.y_true), read=True),),
+            pack_labelled(waiting.event_at, waiting.e_before, waiting.coordinates, label.y_true),
+            ((max(waiting.event_at, waiting.e_before), 0, -1, 0),),
+        )
+
+    def _first(self, prediction: SeenPrediction, e: float, origin: int, *, reused: bool = False) -> Step:
+        """A first prediction of an id, or of an id that was forgotten."""
+        event_at = prediction.event_at
+        waiting = Waiting(
+            event_at,
+            e,
+            origin,
+            prediction.coordinates,
+            prediction.version,
+            prediction.y_pred,
+            prediction.score,
+            prediction.scores,
+            reused,
+        )
+        return Step(
+            (_predicted(prediction),),
+            pack_waiting(waiting, multiclass=self._multiclass, regression=self._regression),
+            ((max(e, event_at), 1, 1, 0),),
+        )
+
+    def _prediction_after_label(self, kind: int, label: Label, prediction: SeenPrediction, e: float) -> Step:
+        """The first prediction of an id whose label came before it."""
+        age = max(label.at, label.e_arrival)
+        if kind == JUDGED and e > label.at + self.remember_s:
+            step = self._first(prediction, e, -1, reused=True)
+            step.changes += ((age, -1, 0, 0),)
+            return step
+        event_at = prediction.event_at
+        contributions: tuple[Contribution, ...] = (_predicted(prediction),)
+        waited_until = None
+        if kind == PENDING:
+            # It still waits, so E has not passed its deadline, and this prediction counts for it.
+            waited_until = label.at + self.horizon_s
+            waiting = Waiting(
+                event_at,
+                e,
+                prediction.offset,
+                prediction.coordinates,
+                prediction.version,
+                prediction.y_pred,
+                prediction.score,
+                prediction.scores,
+                reused=False,
+            )
+            state = self._matched(event_at, label.at)
+            contributions += (self._judged(state, waiting, label, read=False),)
+        return Step(
+            contributions,
+            pack_labelled(event_at, e, prediction.coordinates, label.y_true),
+            ((age, -1, 0, -int(kind == PENDING)), (max(event_at, e), 1, 0, 0)),
+            waited_until=waited_until,
+        )
+
+    def _label_alone(self, label: SeenLabel, e: float, unknown: Kind) -> Step:
+        """The first label of an id without a prediction."""
+        deadline = label.at + self.horizon_s
+        waits = e <= deadline
+        return Step(
+            (_label_only(Kind.PENDING if waits else unknown, label),),
+            pack_label(PENDING if waits else JUDGED, label.at, e, label.offset, label.y_true),
+            ((max(label.at, e), 1, 0, int(waits)),),
+            waits_until=deadline if waits else None,
+        )
+
+    def _waiting(self, entry: bytes) -> Waiting:
+        return unpack_waiting(entry, multiclass=self._multiclass, regression=self._regression)
+
+    def _matched(self, event_at: float, at: float) -> Kind:
+        return Kind.JOINED if at - event_at <= self.horizon_s else Kind.EXPIRED
+
+    @staticmethod
+    def _later(label: SeenLabel, first_y_true: float, *, forgotten: bool) -> Kind:
+        """The state of a label that is not the first of its id."""
+        if forgotten:
+            return Kind.TOO_LATE
+        return Kind.DUPLICATE if label.y_true == first_y_true else Kind.CONFLICTING
+
+    def _judged(self, state: Kind, waiting: Waiting, label: Label, *, read: bool) -> Contribution:
+        """The contribution of a label whose prediction is known."""
+        return Contribution(
+            state,
+            waiting.origin,
+            label.offset,
+            read,
+            waiting.version,
+            waiting.event_at,
+            label.at,
+            label.y_true,
+            waiting.y_pred,
+            self._p_true(waiting, label.y_true),
+        )
+
+    def _p_true(self, waiting: Waiting, y_true: float) -> float:
+        """The published probability of the true class, NaN if there is none."""
+        if self._regression:
+            return math.nan
+        if self._multiclass:
+            if not waiting.scores:
+                return math.nan
+            p_true: float = struct.unpack_from("<f", waiting.scores, 4 * int(y_true))[0]
+            return p_true
+        return waiting.score if y_true == self._positive else 1.0 - waiting.score
+
+
+def _predicted(prediction: SeenPrediction) -> Contribution:
+    return Contribution(Kind.PREDICTED, prediction.offset, -1, False, prediction.version, prediction.event_at)
+
+
+def _label_only(state: Kind, label: SeenLabel) -> Contribution:
+    return Contribution(state, -1, label.offset, True, at=label.at, y_true=label.y_true)

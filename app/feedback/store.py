@@ -1,0 +1,149 @@
+"""Where a ledger remembers: a sorted map of small byte strings, written in whole batches.
+
+`DictStore` holds it in memory; `RocksdictStore` in a directory per pipeline and partition. A batch is written whole
+or not at all, also when the process is killed; a power cut may lose the last ones, and an older state is as good
+(docs/feedback.md, "Exactly once").
+"""
+
+from __future__ import annotations
+
+import shutil
+from bisect import bisect_left
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from app.errors import FaustOnnxError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+
+class CorruptStore(FaustOnnxError):  # noqa: N818 - it names what was found, as all of app/errors.py does
+    """The local state cannot be used: delete it and open again; the ledger is then rebuilt from the topics."""
+
+
+class Store(Protocol):
+    """A sorted map of bytes to bytes."""
+
+    def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """The value of each key, None where there is none."""
+
+    def scan(self, start: bytes, stop: bytes, limit: int) -> list[tuple[bytes, bytes]]:
+        """The first *limit* items with start <= key < stop, in order of the keys."""
+
+    def write(self, puts: Mapping[bytes, bytes], deletes: Iterable[bytes]) -> None:
+        """Put and delete all of it, or nothing."""
+
+    def close(self) -> None:
+        """Release what is held; nothing may be called afterwards."""
+
+
+class DictStore:
+    """A store in memory."""
+
+    def __init__(self, items: Mapping[bytes, bytes] | None = None) -> None:
+        self.items = dict(items or {})
+
+    def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """The value of each key, None where there is none."""
+        return [self.items.get(key) for key in keys]
+
+    def scan(self, start: bytes, stop: bytes, limit: int) -> list[tuple[bytes, bytes]]:
+        """The first *limit* items with start <= key < stop, in order of the keys."""
+        keys = sorted(self.items)
+        first = bisect_left(keys, start)
+        return [(key, self.items[key]) for key in keys[first : first + limit] if key < stop]
+
+    def write(self, puts: Mapping[bytes, bytes], deletes: Iterable[bytes]) -> None:
+        """Put and delete all of it."""
+        self.items.update(puts)
+        for key in deletes:
+            self.items.pop(key, None)
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class RocksdictStore:
+    """A store in the RocksDB directory *path*, created if it is not there; CorruptStore if it cannot be read.
+
+    One process at a time holds it. Memory: two write buffers and a small block cache, some 16 MiB in all, and ten
+    bits an entry for the filters that spare a look at the disk for ids never seen.
+    """
+
+    def __init__(self, path: Path, *, write_buffer_bytes: int = 4 << 20, block_cache_bytes: int = 8 << 20) -> None:
+        import rocksdict  # noqa: PLC0415 - a shared library of 20 MB that the other commands do without
+
+        self.path = path
+        self._rocks: Any = rocksdict
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._db = rocksdict.Rdict(str(path), _options(rocksdict, write_buffer_bytes, block_cache_bytes))
+        except Exception as error:  # rocksdict raises bare Exception with RocksDB's text
+            if "lock" in str(error).lower():
+                raise
+            raise CorruptStore(f"{path} cannot be opened: {error}; delete the directory") from error
+
+    def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """The value of each key, None where there is none."""
+        if not keys:
+            return []
+        values: list[bytes | None] = self._guarded(self._db.get, list(keys))
+        return values
+
+    def scan(self, start: bytes, stop: bytes, limit: int) -> list[tuple[bytes, bytes]]:
+        """The first *limit* items with start <= key < stop, in order of the keys."""
+        found: list[tuple[bytes, bytes]] = self._guarded(self._scan, start, stop, limit)
+        return found
+
+    def write(self, puts: Mapping[bytes, bytes], deletes: Iterable[bytes]) -> None:
+        """Put and delete all of it, or nothing; it survives the end of the process."""
+        batch = self._rocks.WriteBatch(raw_mode=True)
+        for key, value in puts.items():
+            batch.put(key, value)
+        for key in deletes:
+            batch.delete(key)
+        self._guarded(self._db.write, batch)
+
+    def close(self) -> None:
+        """Close the database, so that another may open it."""
+        self._db.close()
+
+    def _scan(self, start: bytes, stop: bytes, limit: int) -> list[tuple[bytes, bytes]]:
+        options = self._rocks.ReadOptions()
+        options.set_iterate_upper_bound(stop)
+        options.fill_cache(False)
+        items = self._db.iter(options)
+        items.seek(start)
+        found: list[tuple[bytes, bytes]] = []
+        while len(found) < limit and items.valid():
+            found.append((items.key(), items.value()))
+            items.next()
+        return found
+
+    def _guarded(self, call: Any, *args: Any) -> Any:
+        try:
+            return call(*args)
+        except Exception as error:  # the same bare Exception
+            raise CorruptStore(f"{self.path}: {error}; delete the directory") from error
+
+
+def delete_store(path: Path) -> None:
+    """Delete the directory of a closed RocksdictStore, whatever state it is in."""
+    shutil.rmtree(path, ignore_errors=True)
+
+
+def _options(rocksdict: Any, write_buffer_bytes: int, block_cache_bytes: int) -> Any:
+    options = rocksdict.Options(raw_mode=True)
+    options.create_if_missing(True)
+    options.set_write_buffer_size(write_buffer_bytes)
+    options.set_max_write_buffer_number(2)
+    options.set_max_total_wal_size(4 * write_buffer_bytes)
+    options.set_max_open_files(64)
+    options.set_keep_log_file_num(2)
+    options.set_max_log_file_size(1 << 20)
+    blocks = rocksdict.BlockBasedOptions()
+    blocks.set_bloom_filter(10.0, False)
+    blocks.set_block_cache(rocksdict.Cache(block_cache_bytes))
+    options.set_block_based_table_factory(blocks)
+    return options

@@ -1,0 +1,262 @@
+"""The counts of one partition, added up from contributions into table rows so that none counts twice."""
+
+from __future__ import annotations
+
+import heapq
+from typing import TYPE_CHECKING, NamedTuple
+
+from app.feedback import Kind
+from app.performance.counters import Counters, Sum, merged
+from app.performance.panes import Retention, pane_start
+from app.performance.rows import (
+    PANES_PER_ROW,
+    Block,
+    LedgerRow,
+    block_key,
+    block_width_s,
+    decode_block,
+    decode_ledger_row,
+    ledger_key,
+    parse_block_key,
+    partition_prefix,
+)
+from app.records import Positions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, MutableMapping, Sequence
+
+    from app.features import Contract
+    from app.feedback import Contribution
+
+
+class PaneKey(NamedTuple):
+    """A pane of one partition."""
+
+    version: int
+    window_s: int
+    start_s: int
+
+
+class Pane(NamedTuple):
+    """The counts of a pane, at the positions they have consumed."""
+
+    positions: Positions
+    counters: Counters
+
+
+class Changes(NamedTuple):
+    """What is to be published: changed panes, those gone, and the partition's ledger row."""
+
+    panes: dict[PaneKey, Pane]
+    gone: list[PaneKey]
+    ledger: LedgerRow
+
+    def then(self, later: Changes) -> Changes:
+        """Both as one: the later value of each pane."""
+        panes = self.panes | later.panes
+        for key in later.gone:
+            panes.pop(key, None)
+        return Changes(panes, self.gone + later.gone, later.ledger)
+
+
+class Tallies:
+    """Counts of one partition of a pipeline, kept in *rows*.
+
+    rows: the table; values are written back whole, the ledger row last. They must become durable in the order in which
+    they are written (one changelog partition): what the ledger row says it has consumed, all other rows have.
+    """
+
+    def __init__(
+        self,
+        rows: MutableMapping[str, bytes],
+        contract: Contract,
+        partition: int,
+        *,
+        retention: Retention | None = None,
+    ) -> None:
+        self.partition = partition
+        self._rows = rows
+        self._contract = contract
+        self._windows_s = contract.windows_s
+        self._regression = contract.task == "regression"
+        self._retention = retention or Retention()
+        self._prefix = partition_prefix(contract.name, partition)
+        value = rows.get(ledger_key(self._prefix))
+        self.ledger = LedgerRow() if value is None else decode_ledger_row(value)
+        self._furthest = self._counted = Positions(self.ledger.predictions, self.ledger.labels)
+        self._ends: list[tuple[float, PaneKey]] = []
+        """A heap of blocks by the event time from which on they are kept no longer."""
+        for key in list(rows.keys()):
+            self._open_row(key)
+        heapq.heapify(self._ends)
+
+    def waypoints(self) -> list[Positions]:
+        """The positions that the rows stand at: what a ledger opened on top of them has to pass through."""
+        return [self._counted] if self._furthest == self._counted else [self._counted, self._furthest]
+
+    def apply(self, contributions: Sequence[Contribution], positions: Positions, *, event_time_s: float) -> Changes:
+        """Count what the rows do not hold yet, and drop the rows that are too old.
+
+        positions, event_time_s: those of the ledger that made the contributions, after it made them.
+        """
+        new = [c for c in contributions if not _holds(self._counted, c)]
+        finest: dict[PaneKey, Sum] = {}
+        doubtful: list[Contribution] = []
+        furthest = self._furthest
+        width_s = self._windows_s[0]
+        for c in new:
+            if c.kind is Kind.PREDICTED or c.kind is Kind.JOINED:
+                if _holds(furthest, c):
+                    doubtful.append(c)
+                    continue
+                key = PaneKey(c.version, width_s, pane_start(c.event_at, width_s))
+                self._count(c, finest, key)
+        ledger = self._next_ledger(new, positions, event_time_s)
+        parts = self._rolled_up({key: each.counters() for key, each in finest.items()})
+        for key, each in self._beyond_their_rows(doubtful).items():
+            parts.setdefault(key, []).append(each)
+        panes = self._write_blocks(parts, positions, event_time_s)
+        gone = self._drop_old(event_time_s)
+        self._rows[ledger_key(self._prefix)] = ledger.encode()
+        self.ledger = ledger
+        self._counted = Positions(ledger.predictions, ledger.labels)
+        self._furthest = _later(furthest, self._counted)
+        return Changes(panes, gone, ledger)
+
+    def everything(self) -> Changes:
+        """All that the rows hold: to be published when the partition is taken over, for the last one may not have."""
+        panes: dict[PaneKey, Pane] = {}
+        for _, block in self._ends:
+            panes |= self._panes_of(block)
+        return Changes(panes, [], self.ledger)
+
+    def _open_row(self, key: str) -> None:
+        parsed = parse_block_key(self._prefix, key)
+        if parsed is None:
+            return
+        block = decode_block(self._rows[key])
+        self._furthest = _later(self._furthest, Positions(block.predictions, block.labels))
+        self._ends.append((self._end(parsed[1], parsed[2]), PaneKey(*parsed)))
+
+    def _end(self, window_s: int, block_start_s: int) -> float:
+        """The event time from which on a block is kept no longer."""
+        return block_start_s + block_width_s(window_s) + self._retention.keep_s(window_s)
+
+    def _count(self, c: Contribution, sums: dict[PaneKey, Sum], key: PaneKey) -> None:
+        each = sums.get(key)
+        if each is None:
+            each = sums[key] = Sum()
+        if c.kind is Kind.PREDICTED:
+            each.predicted()
+        else:
+            each.joined(c, regression=self._regression)
+
+    def _rolled_up(self, finest: dict[PaneKey, Counters]) -> dict[PaneKey, list[Counters]]:
+        """The parts of every pane of every window, made of those of the finest."""
+        parts: dict[PaneKey, list[Counters]] = {}
+        for key, counters in finest.items():
+            for window_s in self._windows_s:
+                pane = PaneKey(key.version, window_s, pane_start(key.start_s, window_s))
+                parts.setdefault(pane, []).append(counters)
+        return parts
+
+    def _beyond_their_rows(self, doubtful: Iterable[Contribution]) -> dict[PaneKey, Counters]:
+        """What the panes lack of contributions that some row holds, and others may not: a crash was between them."""
+        sums: dict[PaneKey, Sum] = {}
+        for c in doubtful:
+            for window_s in self._windows_s:
+                key = PaneKey(c.version, window_s, pane_start(c.event_at, window_s))
+                block = self._read(_block_of(key))
+                if block is None or not _holds(Positions(block.predictions, block.labels), c):
+                    self._count(c, sums, key)
+        return {key: each.counters() for key, each in sums.items()}
+
+    def _write_blocks(
+        self, parts: dict[PaneKey, list[Counters]], positions: Positions, event_time_s: float
+    ) -> dict[PaneKey, Pane]:
+        by_block: dict[PaneKey, dict[PaneKey, list[Counters]]] = {}
+        for key, each in parts.items():
+            by_block.setdefault(_block_of(key), {})[key] = each
+        changed: dict[PaneKey, Pane] = {}
+        for block_at, panes in by_block.items():
+            end = self._end(block_at.window_s, block_at.start_s)
+            if end <= event_time_s:
+                continue  # too old to be kept; the totals have it
+            old = self._read(block_at)
+            if old is None:
+                heapq.heappush(self._ends, (end, block_at))
+                old = Block(0, 0, {})
+            at = _later(Positions(old.predictions, old.labels), positions)
+            counters = dict(old.panes)
+            for key, each in panes.items():
+                place = (key.start_s - block_at.start_s) // key.window_s
+                known = counters.get(place)
+                counters[place] = merged(each if known is None else [known, *each])
+                changed[key] = Pane(at, counters[place])
+            self._rows[self._key(block_at)] = Block(at.predictions, at.labels, counters).encode()
+        return changed
+
+    def _drop_old(self, event_time_s: float) -> list[PaneKey]:
+        gone: list[PaneKey] = []
+        while self._ends and self._ends[0][0] <= event_time_s:
+            _, block = heapq.heappop(self._ends)
+            gone += self._panes_of(block)
+            del self._rows[self._key(block)]
+        return gone
+
+    def _next_ledger(self, new: Iterable[Contribution], positions: Positions, event_time_s: float) -> LedgerRow:
+        row = self.ledger
+        seen, dropped = row.labels_seen, row.labels_dropped
+        counts = dict(row.counts)
+        sums: dict[int, Sum] = {}
+        for c in new:
+            kind = c.kind
+            if c.read and c.label_offset >= row.labels:
+                seen += 1
+            if kind is Kind.PREDICTED or kind is Kind.JOINED:
+                each = sums.get(c.version)
+                if each is None:
+                    each = sums[c.version] = Sum()
+                if kind is Kind.PREDICTED:
+                    each.predicted()
+                    continue
+                each.joined(c, regression=self._regression)
+            if kind is not Kind.PENDING:
+                counts[kind.value] = counts.get(kind.value, 0) + c.n
+                dropped += c.n_labels
+        totals = dict(row.totals)
+        for version, each in sums.items():
+            totals[version] = totals.get(version, Counters()) + each.counters()
+        at = _later(self._counted, positions)
+        return LedgerRow(at.predictions, at.labels, max(row.event_time_s, event_time_s), seen, dropped, counts, totals)
+
+    def _read(self, block_at: PaneKey) -> Block | None:
+        value = self._rows.get(self._key(block_at))
+        return None if value is None else decode_block(value)
+
+    def _panes_of(self, block_at: PaneKey) -> dict[PaneKey, Pane]:
+        block = self._read(block_at)
+        if block is None:
+            return {}
+        at = Positions(block.predictions, block.labels)
+        return {
+            block_at._replace(start_s=block_at.start_s + place * block_at.window_s): Pane(at, counters)
+            for place, counters in block.panes.items()
+        }
+
+    def _key(self, block_at: PaneKey) -> str:
+        return block_key(self._prefix, *block_at)
+
+
+def _block_of(key: PaneKey) -> PaneKey:
+    """The block of a pane, with the start of the block."""
+    return key._replace(start_s=pane_start(key.start_s, key.window_s * PANES_PER_ROW))
+
+
+def _holds(positions: Positions, c: Contribution) -> bool:
+    """Whether counts at *positions* hold *c*."""
+    return c.prediction_offset < positions.predictions and c.label_offset < positions.labels
+
+
+def _later(one: Positions, other: Positions) -> Positions:
+    return Positions(max(one.predictions, other.predictions), max(one.labels, other.labels))

@@ -167,8 +167,9 @@ async def activate_version(  # noqa: PLR0913 - an activation has that many facts
             continue  # another publisher took the sequence
         if stands.on_time:
             return activation
-        # The broker's clock is ahead of ours, or the way there was long.
-        slack_s += stands.recorded_at_s + LEAD_S - activation.effective_from_s
+        # The broker's clock is ahead of ours, or the way there was long: so much too late it was, and the way may be
+        # longer the next time.
+        slack_s += stands.recorded_at_s + LEAD_S - activation.effective_from_s + SLACK_S
     raise BrokerError(
         f"version {version} of {pipeline} could not be activated in {_ATTEMPTS} attempts: others kept taking the "
         "sequence, or the clocks of this machine and of the brokers drift apart; try again"

@@ -48,9 +48,10 @@ class TopicTail:
         """
         try:
             self._committed = await self._connect("read_committed")
-            await self._check_topic()
+            await self._check_that_it_exists()
             self._committed.assign([self._partition])
             self._committed.seek(self._partition, from_offset)
+            await self._check_that_it_is_single()
             self._watermarks = await self._connect("read_uncommitted")
         except (KafkaError, OSError, TimeoutError) as error:
             await self.close()
@@ -113,13 +114,16 @@ class TopicTail:
             await consumer.start()
         return consumer
 
-    async def _check_topic(self) -> None:
+    async def _check_that_it_exists(self) -> None:
         # All topics are asked for, not this one: asking for one by name creates it where brokers create topics by
         # themselves.
         if self.topic not in await self._committed.topics():
             raise ConfigurationError(
                 f"topic {self.topic} does not exist on {self.bootstrap}: create the pipeline's topics first"
             )
+
+    async def _check_that_it_is_single(self) -> None:
+        await self.stable_end()  # brings what the client knows of the topic
         partitions = self._committed.partitions_for_topic(self.topic) or set()
         if len(partitions) != 1:
             raise ConfigurationError(f"topic {self.topic} has {len(partitions)} partitions, it must have exactly 1")

@@ -134,9 +134,9 @@ class LoadIntake:
 
 
 class Verdict(NamedTuple):
-    """What the verifier found: nothing wrong, or not; and its report."""
+    """What the verifier found: that all holds, that something does not, or (None) that it could not judge."""
 
-    holds: bool
+    holds: bool | None
     report: str
 
 
@@ -152,7 +152,7 @@ async def verify(arguments: Sequence[str]) -> Verdict:
         if process.returncode is None:
             process.kill()
             await process.wait()
-    return Verdict(process.returncode == 0, output.decode(errors="replace").rstrip())
+    return Verdict({0: True, 1: False}.get(process.returncode or 0), output.decode(errors="replace").rstrip())
 
 
 def as_arguments(flags: dict[str, Any]) -> list[str]:

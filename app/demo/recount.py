@@ -55,6 +55,7 @@ class VersionCount:
     joined: int = 0
     correct: int = 0
     first_scored_at_s: float = math.inf
+    last_scored_at_s: float = -math.inf
 
     @property
     def accuracy(self) -> float | None:
@@ -90,6 +91,13 @@ class Recount:
     def is_complete(self) -> bool:
         """Whether each feature record has exactly one outcome."""
         return self.events_in == self.predictions + sum(self.dead_letters.values())
+
+    @property
+    def predictions_per_s(self) -> float:
+        """Predictions over the time from the first `scored_at` to the last; 0 if that is no time."""
+        first_s = min((version.first_scored_at_s for version in self.versions.values()), default=0.0)
+        last_s = max((version.last_scored_at_s for version in self.versions.values()), default=0.0)
+        return self.predictions / (last_s - first_s) if last_s > first_s else 0.0
 
     @property
     def swap_seconds(self) -> float | None:
@@ -213,6 +221,7 @@ def _count_prediction(
     version = counted.versions[prediction.version]
     version.predictions += 1
     version.first_scored_at_s = min(version.first_scored_at_s, prediction.scored_at)
+    version.last_scored_at_s = max(version.last_scored_at_s, prediction.scored_at)
     # Taken out, so that a second prediction of the id joins nothing.
     label, at_s = labels.pop(prediction.id, (None, math.inf))
     if at_s - prediction.event_at <= label_horizon_s:

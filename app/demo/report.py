@@ -34,8 +34,9 @@ def summary(counted: Recount, *, kafka: str, seconds: float, verdict: Verdict | 
         told = f"{percent(version.accuracy)} of {version.joined:,} right; {version.predictions:,} predictions"
         rows.add_row(f"accuracy v{number}", told)
     if counted.swap_seconds is not None:
-        told = "from the agreed instant to the first prediction of the new version"
-        rows.add_row("swap", f"{milliseconds(counted.swap_seconds)} {told}")
+        told = f"version {max(counted.versions)} answered {milliseconds(counted.swap_seconds)} after the agreed instant"
+        rows.add_row("swap", told)
+    rows.add_row("rate", f"{counted.predictions_per_s:,.0f} predictions/s from the first to the last")
     rows.add_row("latency", f"p50 {milliseconds(counted.latency_s(50))}, p99 {milliseconds(counted.latency_s(99))}")
     rows.add_row(
         "dead letters", "  ".join(f"{reason}\N{NO-BREAK SPACE}{n}" for reason, n in counted.dead_letters.items())
@@ -51,4 +52,5 @@ def _verdict(verdict: Verdict | None) -> Text:
         return Text("not asked for: --verify has every record judged", "dim")
     if verdict.holds:
         return Text("every prediction re-scored, every label and pane recounted: all holds", "green")
-    return Text("NO: the verifier's report stands above", "bold red")
+    told = "could not be judged" if verdict.holds is None else "NO"
+    return Text(f"{told}: the verifier's report stands above", "bold red")

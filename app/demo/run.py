@@ -117,7 +117,7 @@ class Run:
             self._start_s = time.monotonic()
             self.streaming = True
             await intake.start()
-            self._happened(f"the worker is ready and version 1 serves: {url}/api/status")
+            self._happened(f"version 1 serves; the worker tells more at {url}")
             while not self.stopping.is_set() and not self._is_over():
                 await self._tick(worker, watch, intake, screen, next_step=self._next_step())
                 self._swap()
@@ -143,7 +143,8 @@ class Run:
         versions = [1] if self._effective_from_s is None else [1, 2]
         facts = await watch.look(now_s=_now_s(), versions=versions)
         self._story.look(self._elapsed_s(), facts, intake.sent)
-        view = self._story.picture(self._elapsed_s(), next_step=next_step)
+        ctrl_c = "Ctrl-C aborts" if self.stopping.is_set() else "Ctrl-C ends it"
+        view = self._story.picture(self._elapsed_s(), next_step=next_step, ctrl_c=ctrl_c)
         screen.show(view)
         if self._options.picture_path is not None and self._story.live_version > 1 and not self.stopping.is_set():
             save_picture(view, self._options.picture_path)

@@ -56,7 +56,7 @@ class Story:
             self.happened(elapsed_s, f"version {newest} is live, and nothing stopped for it")
             self._live = newest
 
-    def picture(self, elapsed_s: float, *, next_step: str) -> View:
+    def picture(self, elapsed_s: float, *, next_step: str, ctrl_c: str = "Ctrl-C ends it") -> View:
         """The view of the last look."""
         facts = self.facts
         events_per_s, predictions_per_s = self._per_second()
@@ -80,6 +80,7 @@ class Story:
             pass_number=self._sent_pass,
             n_cases=self._n_cases,
             next_step=next_step,
+            ctrl_c=ctrl_c,
             happenings=tuple(self._happenings),
         )
 

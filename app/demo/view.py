@@ -57,6 +57,7 @@ class View:
     pass_number: int = 1
     n_cases: int = 0
     next_step: str = ""
+    ctrl_c: str = "Ctrl-C ends it"
     happenings: tuple[tuple[float, str], ...] = ()
     """What happened, newest last: seconds since the start, and a sentence."""
 
@@ -223,7 +224,7 @@ def _foot(view: View) -> Table:
     line = Table.grid()
     line.add_column(width=WIDTH - 18, no_wrap=True, overflow="ellipsis")
     line.add_column(width=18, justify="right", style="dim")
-    line.add_row(Text(f" next: {view.next_step}" if view.next_step else "", "bold yellow"), "Ctrl-C ends it")
+    line.add_row(Text(f" next: {view.next_step}" if view.next_step else "", "bold yellow"), view.ctrl_c)
     return line
 
 

@@ -19,7 +19,7 @@ import uvloop
 from app.features import Contract, load_contracts
 from app.logs import configure_logs
 from app.settings import Settings
-from app.topology.topics import ensure_topics
+from app.topology.topics import admin_client, ensure_topics
 from app.topology.worker_app import WorkerApp, create_app
 
 log = structlog.get_logger(__name__)
@@ -31,12 +31,15 @@ EXIT_GRACE_S = 15.0
 def prepare(settings: Settings) -> WorkerApp:
     """The application for *settings*, after reading its contracts and looking at its topics."""
     contracts = load_contracts(settings.models_dir, settings.pipelines)
-    widths = asyncio.run(_widths(settings, contracts))
-    return create_app(settings, contracts, widths)
+    cluster_id, widths = asyncio.run(_look(settings, contracts))
+    return create_app(settings, contracts, widths, cluster_id=cluster_id)
 
 
-async def _widths(settings: Settings, contracts: dict[str, Contract]) -> dict[str, int]:
+async def _look(settings: Settings, contracts: dict[str, Contract]) -> tuple[str, dict[str, int]]:
+    """The cluster's id, and how many partitions the topics of each pipeline have; missing topics are made."""
     widths = {}
+    async with admin_client(settings.broker) as admin:
+        cluster_id = (await admin.describe_cluster())["cluster_id"]
     for name, contract in contracts.items():
         states = await ensure_topics(
             settings.broker,
@@ -49,7 +52,7 @@ async def _widths(settings: Settings, contracts: dict[str, Contract]) -> dict[st
             if state.created:
                 log.info("topic made", topic=state.topic, partitions=state.partitions)
         widths[name] = states[0].partitions
-    return widths
+    return cluster_id, widths
 
 
 def run(settings: Settings, ready_file: Path | None = None) -> int:

@@ -22,6 +22,8 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from app.embedded import EmbeddedKafka
 
+pytest_plugins = ["tests.workers"]
+
 DEADLINE_S = 60.0
 
 

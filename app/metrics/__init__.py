@@ -199,12 +199,15 @@ class Metrics:
         """The first batch with a new version came *seconds* after its activation took effect."""
         self._swap.observe((pipeline,), seconds)
 
-    def labels(self, pipeline: str, states: Mapping[str, int], *, delays_s: ArrayLike = ()) -> None:
-        """Labels that ended in a batch, by state (`LABEL_STATES`); delays_s: label minus event time of the joined."""
+    def labels(self, pipeline: str, states: Mapping[str, int]) -> None:
+        """Labels that ended in a batch, by state (`LABEL_STATES`)."""
         for state, n in states.items():
             if state not in LABEL_STATES:
                 raise ValueError(f"{state} is no state in which a label ends")
             self._labels.labels(pipeline, state).inc(n)
+
+    def label_delays(self, pipeline: str, delays_s: ArrayLike) -> None:
+        """Label time minus event time, in seconds, of the labels that a batch joined."""
         self._delay.observe((pipeline,), delays_s)
 
     def pending(self, pipeline: str, partition: int, n: int) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import msgspec
 from faust.types import TP
@@ -32,6 +33,7 @@ class Pipeline:
         metrics: Metrics,
         *,
         partitions: int,
+        store_path: Callable[[int], Path],
         on_failure: Callable[[BaseException], None],
     ) -> None:
         self.contract = contract
@@ -49,7 +51,7 @@ class Pipeline:
             on_failure,
         )
         table = app.batch_table(f"{contract.name}-tallies", partitions=partitions)
-        self.feedback = FeedbackDesk(contract, settings, table, lambda: app.producer, metrics)
+        self.feedback = FeedbackDesk(contract, settings, table, lambda: app.producer, metrics, store_path)
         self.performance = PerformanceReader(settings.broker, contract)
         metrics.serve(contract.name, n_classes=len(contract.classes))
 

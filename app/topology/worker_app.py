@@ -17,13 +17,14 @@ from faust.types import TP
 from app.errors import ConfigurationError
 from app.features import Contract
 from app.metrics import Metrics
-from app.performance import PerformanceIndex
 from app.settings import Settings, split_address
 from app.topology.feedback import tally
 from app.topology.lag import LagWatch
+from app.topology.performance_reader import PerformanceReader
 from app.topology.pipeline import Pipeline
 from app.topology.scoring import score
 from app.topology.serving import Starts, repeat, web_service
+from app.topology.state import StateSlot
 from app.transport import BatchApp, Limits
 from app.web import WebServer
 
@@ -36,8 +37,11 @@ STUCK_S = 60.0
 class WorkerApp(BatchApp):
     """One worker process: its pipelines, its HTTP server, and the truth about whether it is ready."""
 
-    def __init__(self, settings: Settings, contracts: Mapping[str, Contract], widths: Mapping[str, int]) -> None:
-        """widths: partitions of each pipeline's topics."""
+    def __init__(
+        self, settings: Settings, contracts: Mapping[str, Contract], widths: Mapping[str, int], *, cluster_id: str
+    ) -> None:
+        """widths: partitions of each pipeline's topics; cluster_id: of the Kafka cluster."""
+        self._slot = StateSlot(settings.state_dir)
         self.settings = settings
         self.metrics = Metrics()
         self.ready_file: Path | None = None
@@ -53,7 +57,7 @@ class WorkerApp(BatchApp):
             settings.app_id,
             broker=[f"kafka://{address}" for address in settings.broker.split(",")],
             store="memory://",
-            datadir=settings.state_dir / "faust",
+            datadir=self._slot.path / "faust",
             env={},  # Faust reads generic names from the environment (WEB_PORT, TIMEZONE), which others set
             web_enabled=False,
             consumer_auto_offset_reset="earliest",
@@ -74,7 +78,15 @@ class WorkerApp(BatchApp):
             limits=Limits(in_flight_bytes=int(settings.in_flight_max_bytes)),
         )
         self.lives = {
-            name: Pipeline(self, settings, contract, self.metrics, partitions=widths[name], on_failure=self.fail)
+            name: Pipeline(
+                self,
+                settings,
+                contract,
+                self.metrics,
+                partitions=widths[name],
+                store_path=functools.partial(self._slot.ledger, cluster_id, settings.app_id, name),
+                on_failure=self.fail,
+            )
             for name, contract in contracts.items()
         }
         self.lag = LagWatch(self, self.metrics, {n: p.contract.topics for n, p in self.lives.items()})
@@ -133,7 +145,7 @@ class WorkerApp(BatchApp):
         """Where the ledgers' checkpoints stand, for predictions and labels."""
         starts: dict[TP, int] = {}
         for pipeline in self.lives.values():
-            starts.update(await pipeline.feedback.open(set(committed), self.consumer))
+            starts.update(await pipeline.feedback.open(committed, self.consumer))
         self.metrics.recovered(time.perf_counter() - self._recovering_since)
         self._committed_at = time.perf_counter()
         return starts
@@ -178,6 +190,9 @@ class WorkerApp(BatchApp):
             task.cancel()
         await asyncio.gather(*self._jobs, return_exceptions=True)
         self._jobs.clear()
+        if self.failed is None:
+            for pipeline in self.lives.values():
+                await pipeline.feedback.close_all()
 
     def _job_ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
@@ -220,9 +235,9 @@ class WorkerApp(BatchApp):
         """The pipelines that this worker serves."""
         return list(self.lives)
 
-    def performance(self, pipeline: str) -> PerformanceIndex:
+    def performance(self, pipeline: str) -> PerformanceReader:
         """What all workers together know of *pipeline*'s performance."""
-        return self.lives[pipeline].performance.index
+        return self.lives[pipeline].performance
 
     def status(self) -> dict[str, Any]:
         """The worker as it sees itself, for /api/status."""
@@ -245,10 +260,12 @@ def _shown(partitions: Iterable[TP]) -> list[str]:
     return [f"{tp.topic}-{tp.partition}" for tp in sorted(partitions)]
 
 
-def create_app(settings: Settings, contracts: Mapping[str, Contract], widths: Mapping[str, int]) -> WorkerApp:
+def create_app(
+    settings: Settings, contracts: Mapping[str, Contract], widths: Mapping[str, int], *, cluster_id: str
+) -> WorkerApp:
     """The application of one worker; raises ConfigurationError when it is given nothing to serve."""
     if not contracts:
         raise ConfigurationError(
             "FAUST_ONNX_PIPELINES is empty: name the pipelines to serve, for example FAUST_ONNX_PIPELINES=fraud"
         )
-    return WorkerApp(settings, contracts, widths)
+    return WorkerApp(settings, contracts, widths, cluster_id=cluster_id)

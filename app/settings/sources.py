@@ -24,6 +24,8 @@ ENV_PREFIX = "FAUST_ONNX_"
 CONFIG_FILE = "faust-onnx.toml"
 MASK = "********"
 
+_OF_THE_TESTS = f"{ENV_PREFIX}TEST_"
+"""Variables for the test suite, which programs started by tests inherit."""
 _INJECTED_BY_KUBERNETES = re.compile(
     rf"{ENV_PREFIX}(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)"
 )
@@ -74,7 +76,8 @@ def from_environment(cls: type[BaseSettings], environ: Mapping[str, str]) -> dic
     for name, value in environ.items():
         # Kubernetes describes each service of a namespace to its pods: one called `faust-onnx` hits our prefix.
         injected = _INJECTED_BY_KUBERNETES.fullmatch(name) or (name.endswith("_PORT") and "://" in value)
-        if name.startswith(ENV_PREFIX) and name not in known and not injected:
+        foreign = injected or name.startswith(_OF_THE_TESTS)
+        if name.startswith(ENV_PREFIX) and name not in known and not foreign:
             raise ConfigurationError(f"{name}: {_unknown(name, known)}")
     given = {}
     for name, value in _Environment(cls, environ)().items():

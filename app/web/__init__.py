@@ -2,3 +2,7 @@
 
 `server` is the server, `service` what it needs to know of the worker, `queries` and `times` read what was asked.
 """
+
+from app.web.server import WebServer
+
+__all__ = ["WebServer"]

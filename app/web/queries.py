@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import difflib
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from app.web.times import EXAMPLE as TIME_EXAMPLE
 from app.web.times import parse_time
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from app.web.service import PerformanceSource
 
 PARAMETERS = ("pipeline", "version", "window", "from", "to")
 
@@ -64,12 +66,14 @@ def chosen_pipeline(asked: str | None, served: Sequence[str]) -> str:
     raise QueryError("pipeline", "must name a pipeline", served[0] if served else "fraud")
 
 
-def check_window(window: int | None, windows_s: Sequence[int]) -> None:
-    """Raises QueryError unless *window* is None or one of the contract's."""
-    if window is not None and window not in windows_s:
-        raise QueryError(
-            "window", f"must be one of the contract's: {', '.join(map(str, windows_s))} (seconds)", str(windows_s[0])
-        )
+def answer(source: PerformanceSource, asked: PerformanceQuery) -> Mapping[str, Any]:
+    """What *source* says to what was asked. Raises QueryError when the contract has no such window."""
+    try:
+        return source.query(version=asked.version, window_s=asked.window, from_s=asked.from_s, to_s=asked.to_s)
+    except ValueError as fault:
+        if asked.window is None:
+            raise
+        raise QueryError("window", str(fault), str(source.query()["window_s"])) from None
 
 
 def _positive(given: dict[str, str], name: str, example: str) -> int | None:

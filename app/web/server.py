@@ -11,7 +11,7 @@ from aiohttp import web
 from prometheus_client.exposition import choose_encoder
 
 from app.errors import ConfigurationError
-from app.web.queries import QueryError, check_window, chosen_pipeline, parse_performance_query
+from app.web.queries import QueryError, answer, chosen_pipeline, parse_performance_query
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -118,12 +118,10 @@ class WebServer:
             pipeline = chosen_pipeline(asked.pipeline, served)
             if pipeline not in served:
                 return _json({"error": f"no pipeline {pipeline} is served here", "pipelines": served}, status=404)
-            source = self._service.performance(pipeline)
-            check_window(asked.window, source.windows_s)
+            return _json(answer(self._service.performance(pipeline), asked))
         except QueryError as fault:
-            answer = {"error": f"{fault.parameter}: {fault}", "parameter": fault.parameter, "example": fault.example}
-            return _json({**answer, "pipelines": served}, status=400)
-        return _json(source.query(version=asked.version, window=asked.window, from_s=asked.from_s, to_s=asked.to_s))
+            told = {"error": f"{fault.parameter}: {fault}", "parameter": fault.parameter, "example": fault.example}
+            return _json({**told, "pipelines": served}, status=400)
 
 
 def _json(value: Any, *, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:

@@ -11,18 +11,18 @@ if TYPE_CHECKING:
 class PerformanceSource(Protocol):
     """The performance of one pipeline over all of its partitions."""
 
-    @property
-    def windows_s(self) -> Sequence[int]:
-        """The windows of the contract, ascending."""
-
     def query(
         self,
+        *,
         version: int | None = None,
-        window: int | None = None,
+        window_s: int | None = None,
         from_s: float | None = None,
         to_s: float | None = None,
     ) -> Mapping[str, Any]:
-        """The answer of `/api/performance`; None means all versions, the default window, no bound."""
+        """The answer of `/api/performance`; None means all versions, the finest window, no bound.
+
+        Raises ValueError when the contract has no such window.
+        """
 
 
 class StatusProvider(Protocol):

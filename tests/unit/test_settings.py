@@ -127,6 +127,11 @@ def test_the_variables_that_kubernetes_injects_for_a_service_of_our_name_are_lef
     assert load(environ=injected) == load()
 
 
+def test_the_variables_of_the_test_suite_are_left_alone():
+    """Programs that tests start inherit them."""
+    assert load(environ={"FAUST_ONNX_TEST_BROKER": "a:1"}) == load()
+
+
 @pytest.mark.parametrize(
     ("environ", "text"),
     [

@@ -16,11 +16,11 @@ from app.web.server import WebServer
 class Performance:
     """A source that answers with what it was asked."""
 
-    windows_s = (60, 3_600)
-
-    def query(self, version=None, window=None, from_s=None, to_s=None):
+    def query(self, *, version=None, window_s=None, from_s=None, to_s=None):
         """What was asked, as the answer."""
-        return {"version": version, "window_s": window, "from_s": from_s, "to_s": to_s}
+        if window_s not in (None, 60, 3_600):
+            raise ValueError(f"no window of {window_s} s; the contract has 60, 3600")
+        return {"version": version, "window_s": window_s or 60, "from_s": from_s, "to_s": to_s}
 
 
 class Worker:
@@ -118,14 +118,14 @@ async def test_status_is_json_whatever_the_worker_says(get):
 @pytest.mark.parametrize(
     ("query", "expected"),
     [
-        ("pipeline=fraud", (None, None, None, None)),
-        ("pipeline=fraud&version=&window=&from=&to=", (None, None, None, None)),
+        ("pipeline=fraud", (None, 60, None, None)),
+        ("pipeline=fraud&version=&window=&from=&to=", (None, 60, None, None)),
         ("pipeline=fraud&version=2&window=60", (2, 60, None, None)),
-        ("pipeline=fraud&from=100.5&to=200", (None, None, 100.5, 200.0)),
-        ("pipeline=fraud&from=1970-01-01T00:01:40Z&to=1970-01-01T02:05:00%2B02:00", (None, None, 100.0, 300.0)),
-        ("pipeline=fraud&to=1970-01-01T02:05:00+02:00", (None, None, None, 300.0)),
-        ("pipeline=fraud&from=1970-01-02", (None, None, 86_400.0, None)),
-        ("pipeline=fraud&from=-5", (None, None, -5.0, None)),
+        ("pipeline=fraud&from=100.5&to=200", (None, 60, 100.5, 200.0)),
+        ("pipeline=fraud&from=1970-01-01T00:01:40Z&to=1970-01-01T02:05:00%2B02:00", (None, 60, 100.0, 300.0)),
+        ("pipeline=fraud&to=1970-01-01T02:05:00+02:00", (None, 60, None, 300.0)),
+        ("pipeline=fraud&from=1970-01-02", (None, 60, 86_400.0, None)),
+        ("pipeline=fraud&from=-5", (None, 60, -5.0, None)),
     ],
 )
 async def test_performance_is_asked_as_the_query_says(get, query, expected):
@@ -143,7 +143,7 @@ async def test_performance_is_asked_as_the_query_says(get, query, expected):
         ("pipeline=fraud&version=0", "version", "must be a whole number of at least 1"),
         ("pipeline=fraud&version=1.5", "version", "must be a whole number of at least 1"),
         ("pipeline=fraud&version=9999999999999999999999", "version", "must be a whole number"),
-        ("pipeline=fraud&window=61", "window", "must be one of the contract's: 60, 3600 (seconds)"),
+        ("pipeline=fraud&window=61", "window", "no window of 61 s; the contract has 60, 3600"),
         ("pipeline=fraud&from=yesterday", "from", "must be epoch seconds or ISO 8601"),
         ("pipeline=fraud&from=nan", "from", "must be epoch seconds or ISO 8601"),
         ("pipeline=fraud&to=1e999", "to", "must be epoch seconds or ISO 8601"),

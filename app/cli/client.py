@@ -1,0 +1,93 @@
+"""Commands that talk to Kafka for a moment: quiet client libraries, and one word for "it does not answer"."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from app.errors import BrokerError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Coroutine
+
+    from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+
+T = TypeVar("T")
+POLL_MS = 200
+STALLED_S = 30.0
+"""How long reading may bring nothing new before the broker counts as lost."""
+
+
+def run_client(work: Coroutine[Any, Any, T], broker: str) -> T:
+    """The result of *work*; raises BrokerError when Kafka does not answer."""
+    from aiokafka.errors import KafkaError  # noqa: PLC0415  # not for those who ask for --help
+
+    # What it logs while it cannot connect says less than the error that follows.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    try:
+        return asyncio.run(work)
+    except (KafkaError, TimeoutError) as error:
+        raise BrokerError(
+            f"Kafka at {broker} does not answer ({type(error).__name__}: {error}): is it running, and is the address "
+            "right? Set it with --broker or FAUST_ONNX_BROKER; `faust-onnx broker` starts one"
+        ) from error
+
+
+async def read_topic(
+    broker: str, topic: str, *, partition: int | None = None, first: int = 0, last: int | None = None
+) -> AsyncIterator[ConsumerRecord]:
+    """The committed records of *topic* that are there now, each partition in order.
+
+    partition: this one alone; first, last: offsets, inclusive, in each partition. Raises BrokerError when there is no
+    such topic or partition.
+    """
+    from aiokafka import AIOKafkaConsumer, TopicPartition  # noqa: PLC0415  # as above
+
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=broker,
+        group_id=None,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        isolation_level="read_committed",
+    )
+    try:
+        await consumer.start()
+        # All topics are asked for: asking for one by name creates it where brokers create topics by themselves.
+        if topic not in await consumer.topics():
+            raise BrokerError(f"Kafka at {broker} has no topic {topic}: is the pipeline's name right?")
+        there = sorted(consumer.partitions_for_topic(topic) or ())
+        if partition is not None and partition not in there:
+            raise BrokerError(f"topic {topic} has no partition {partition}, only 0 to {there[-1]}")
+        chosen = [TopicPartition(topic, each) for each in ([partition] if partition is not None else there)]
+        consumer.assign(chosen)
+        async for record in _until_the_end(consumer, chosen, first, last):
+            yield record
+    finally:
+        await consumer.stop()
+
+
+async def _until_the_end(
+    consumer: AIOKafkaConsumer, chosen: list[TopicPartition], first: int, last: int | None
+) -> AsyncIterator[ConsumerRecord]:
+    begins, ends = await consumer.beginning_offsets(chosen), await consumer.end_offsets(chosen)
+    ends = {each: end if last is None else min(end, last + 1) for each, end in ends.items()}
+    for each in chosen:
+        consumer.seek(each, max(begins[each], first))
+    left = {each for each in chosen if max(begins[each], first) < ends[each]}
+    consumer.pause(*(set(chosen) - left))
+    loop = asyncio.get_running_loop()
+    moved_at_s = loop.time()
+    while left:
+        for each, records in (await consumer.getmany(*left, timeout_ms=POLL_MS)).items():
+            moved_at_s = loop.time()
+            for record in records:
+                if record.offset < ends[each]:
+                    yield record
+        # Positions, not offsets, tell the end: the last offsets of a topic may be transaction markers.
+        for each in list(left):
+            if await consumer.position(each) >= ends[each]:
+                left.discard(each)
+                consumer.pause(each)
+        if loop.time() - moved_at_s > STALLED_S:
+            raise BrokerError(f"nothing came of {len(left)} partitions of {chosen[0].topic} for {STALLED_S:g} s")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -56,7 +57,8 @@ def run(flags: argparse.Namespace) -> Report:
         raise CannotCheck("--committed-only needs --app-id")
     topics = [contract.topics[name] for name in TOPICS]
     rules = Rules(copies=not flags.no_faults, committed_only=flags.committed_only)
-    with KafkaLogs(flags.broker, topics, group=flags.app_id, stall_s=flags.stall_seconds) as logs:
+    group = flags.app_id if flags.committed_only else None
+    with KafkaLogs(flags.broker, topics, group=group, stall_s=flags.stall_seconds) as logs:
         return verify_pipeline(
             logs,
             contract,
@@ -83,5 +85,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return HOLDS if report.ok else VIOLATED
 
 
+def _main_or_unjudged() -> int:
+    """Python ends with 1 on an error that nobody foresaw, which would read as a verdict."""
+    try:
+        return main()
+    except Exception:  # noqa: BLE001 - told in full, whatever it is
+        traceback.print_exc()
+        return UNJUDGED
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(_main_or_unjudged())

@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import Any, NamedTuple, Protocol, Self
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from verify.report import CannotCheck
@@ -113,8 +114,7 @@ class KafkaLogs:
             return
         consumer = self._runner.run(self._consumer())
         try:
-            consumer.assign([tp])
-            consumer.seek(tp, start)
+            self._runner.run(_seek(consumer, tp, start))
             position = start
             while position < end:
                 batch, position = self._runner.run(self._fetch(consumer, tp, position))
@@ -173,9 +173,8 @@ class KafkaLogs:
         """Take committed offsets, partition counts, first and end offsets."""
         consumer = await self._consumer(self._group)
         try:
-            existing = await consumer.topics()
-            for topic in self._topics:
-                self._counts[topic] = len(consumer.partitions_for_topic(topic) or ()) if topic in existing else 0
+            # Only of topics that exist: to ask for another one might create it.
+            self._counts = await self._count_partitions(sorted(await consumer.topics() & set(self._topics)))
             if self._group is not None:
                 for tp in self._partitions_of(self._topics[-1:]):
                     self._committed[tp] = await consumer.committed(tp) or 0
@@ -190,5 +189,19 @@ class KafkaLogs:
         finally:
             await consumer.stop()
 
+    async def _count_partitions(self, topics: list[str]) -> dict[str, int]:
+        admin = AIOKafkaAdminClient(bootstrap_servers=self._broker)
+        try:
+            await admin.start()
+            described = await admin.describe_topics(topics) if topics else []
+        finally:
+            await admin.close()
+        return {topic["topic"]: len(topic["partitions"]) for topic in described}
+
     def _partitions_of(self, topics: list[str]) -> list[TopicPartition]:
-        return [TopicPartition(topic, number) for topic in topics for number in range(self._counts[topic])]
+        return [TopicPartition(topic, number) for topic in topics for number in range(self.partitions(topic))]
+
+
+async def _seek(consumer: Any, tp: TopicPartition, offset: int) -> None:
+    consumer.assign([tp])
+    consumer.seek(tp, offset)

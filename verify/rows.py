@@ -68,6 +68,5 @@ def _check_ledger_form(content: dict[str, Any]) -> None:
 
 
 def _older(row: Row, known: Row) -> bool:
-    """Whether a record must be ignored: it has counted less than one already read."""
-    fewer = row.positions.predictions <= known.positions.predictions and row.positions.labels <= known.positions.labels
-    return fewer and row.positions != known.positions
+    """Whether a record must be ignored: of one topic it has counted less than a record already read."""
+    return row.positions.predictions < known.positions.predictions or row.positions.labels < known.positions.labels

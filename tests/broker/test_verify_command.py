@@ -1,0 +1,150 @@
+"""`python -m verify` on real topics: green for a consistent pipeline, and each seeded violation is found."""
+
+import asyncio
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+
+ROOT = Path(__file__).parents[2]
+_SPEC = importlib.util.spec_from_file_location("verify_hand_made", ROOT / "tests" / "verify_hand_made.py")
+hand_made = importlib.util.module_from_spec(_SPEC)
+_SPEC.loader.exec_module(hand_made)
+
+pytestmark = pytest.mark.broker
+
+# The hand-made records are of 2023: by default Kafka would delete them as too old.
+KEPT = {"retention.ms": "-1"}
+
+
+@pytest.fixture(name="pipeline")
+def _pipeline(unique, create_topics, bootstrap, tmp_path):
+    """Write a hand-made pipeline, perhaps broken by *seed*, into topics of its own; returns it."""
+
+    async def write(seed=None, *, transactional=False, compression=None):
+        made = hand_made.HandMade(unique())
+        if seed is not None:
+            seed(made)
+        folder = tmp_path / made.name
+        folder.mkdir()
+        (folder / "contract.toml").write_text(made.contract_text)
+        topics = {f"{made.name}.{word}": (hand_made.N_PARTITIONS.get(word, 2), KEPT) for word in hand_made.TOPICS}
+        await create_topics(topics)
+        options = {"transactional_id": unique("t")} if transactional else {}
+        producer = AIOKafkaProducer(bootstrap_servers=bootstrap, linger_ms=5, compression_type=compression, **options)
+        async with producer:
+            if transactional:
+                async with producer.transaction():
+                    await send_all(producer, made)
+            else:
+                await send_all(producer, made)
+        return made
+
+    return write
+
+
+async def send_all(producer, made):
+    """Send every record of the hand-made logs to its place, in order."""
+    sent = []
+    for log in made.records.values():
+        for record in log:
+            place = {"topic": record.topic, "partition": record.partition, "timestamp_ms": record.timestamp_ms}
+            headers = list(record.headers)
+            sent.append(await producer.send(key=record.key, value=record.value, headers=headers, **place))
+    await asyncio.gather(*sent)
+
+
+@pytest.fixture(name="verify")
+def _verify(bootstrap, tmp_path):
+    """Run the command line on a pipeline: (exit code, report for people, report for machines)."""
+
+    async def run(made, *flags, broker=bootstrap):
+        told = tmp_path / f"{made.name}.json"
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "verify", "--broker", broker, "--pipeline", made.name),
+            *("--models-dir", str(tmp_path), "--json", str(told), *flags),
+            cwd=ROOT,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        output, _ = await process.communicate()
+        return process.returncode, output.decode(), json.loads(told.read_text()) if told.exists() else None
+
+    return run
+
+
+async def test_a_consistent_pipeline_is_green(pipeline, verify):
+    """Exit code 0, and both reports say that everything was judged."""
+    code, text, report = await verify(await pipeline(), "--no-faults")
+
+    assert (code, text.splitlines()[-1]) == (0, "all invariants hold"), text
+    assert report["ok"] is True
+    assert {name: check["checked"] for name, check in report["checks"].items()}["outcomes"] == 30
+    assert not any(check["violations"] for check in report["checks"].values())
+
+
+@pytest.mark.parametrize("codec", ["gzip", "snappy", "lz4", "zstd"])
+async def test_transactions_and_codecs_are_read(codec, pipeline, verify):
+    """Markers of transactions are no hole, and every codec is readable."""
+    code, text, _ = await verify(await pipeline(transactional=True, compression=codec), "--no-faults")
+
+    assert code == 0, text
+
+
+async def test_what_was_aborted_is_no_outcome(pipeline, verify, bootstrap, unique):
+    """A prediction of an aborted transaction counts for nothing, neither as a copy nor in the tallies."""
+    made = await pipeline()
+    copy = made.records["predictions", 0][0]
+    async with AIOKafkaProducer(bootstrap_servers=bootstrap, transactional_id=unique("t")) as producer:
+        await producer.begin_transaction()
+        await producer.send_and_wait(copy.topic, copy.value, key=copy.key, partition=0, headers=list(copy.headers))
+        await producer.abort_transaction()
+
+    code, text, _ = await verify(made, "--no-faults")
+
+    assert code == 0, text
+
+
+@pytest.mark.parametrize("seed", hand_made.SEEDS, ids=lambda seed: seed.__name__)
+async def test_a_violation_in_real_topics_is_found(seed, pipeline, verify):
+    """Exit code 1, and the violation is told with its kind and coordinates."""
+    code, text, report = await verify(await pipeline(seed), "--no-faults")
+
+    check, kind = hand_made.SEEDS[seed]
+    assert code == 1, text
+    assert report["checks"][check]["found"][kind] >= 1, text
+    assert any(v["kind"] == kind and v["where"] for v in report["checks"][check]["violations"])
+    assert f"{check}: {kind}:" in text
+
+
+async def test_only_what_is_committed_must_have_an_outcome(pipeline, verify, bootstrap, unique):
+    """With --committed-only a record at or above the group's committed offset may still wait."""
+    made = await pipeline(hand_made.lose_event)
+    topic, group = f"{made.name}.features", unique("app")
+    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, group_id=group, enable_auto_commit=False)
+    async with consumer:
+        consumer.assign([TopicPartition(topic, number) for number in (0, 1)])
+        await consumer.commit({TopicPartition(topic, 0): 19, TopicPartition(topic, 1): 10})
+    flags = ("--without-feedback", "--app-id", group)
+
+    waiting = await verify(made, *flags, "--committed-only")
+    lost = await verify(made, *flags)
+
+    assert waiting[0] == 0, waiting[1]
+    assert (lost[0], lost[2]["checks"]["outcomes"]["found"]) == (1, {"lost": 1})
+
+
+async def test_what_cannot_be_judged_is_neither_green_nor_red(pipeline, verify):
+    """Exit code 2 where the broker is away, a topic is missing or the contract cannot be read."""
+    made = await pipeline()
+    away = await verify(made, broker="127.0.0.1:1")
+    made.name = "nobody"
+    no_contract = await verify(made)
+
+    assert (away[0], no_contract[0]) == (2, 2)
+    assert "cannot read from the broker 127.0.0.1:1" in away[1]
+    assert away[2]["ok"] is None
+    assert "contract.toml: cannot be read" in no_contract[1]

@@ -62,7 +62,7 @@ def _float(feature: Feature, raw: Any, name: str) -> float:
     try:
         number = float(raw)
     except OverflowError:
-        number = math.copysign(math.inf, raw)
+        number = math.inf if raw > 0 else -math.inf
     _check_range(feature, number, name)
     if abs(number) >= FLOAT32_OVERFLOW:
         raise InvalidRecord(Reason.NOT_FINITE, f"{name}: {shown(raw)} is not finite as a 32-bit float")

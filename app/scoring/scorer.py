@@ -63,15 +63,16 @@ class Scorer:
         return cls(session, to_feeds, output, contract, version=version, sha256=sha256)
 
     def score(self, decoded: DecodedBatch) -> Scores:
-        """The answers for the kept records of *decoded*; a record on which the model fails does not fail the others."""
+        """The answers for the kept records of *decoded*; a record on which the model fails does not fail the others.
+
+        MemoryError, if there is none even for one record: that is this machine's fault, and no record's.
+        """
         failed: dict[int, str] = {}
         if not decoded.kept:
             return self._scores(np.empty((0, len(self.contract.classes)), np.float32), failed)
         try:
             numbers = self._run(decoded)
-        except SessionError as error:
-            if len(decoded) == 1:
-                return self._scores(self._nothing(1), {0: str(error)})
+        except (SessionError, MemoryError):
             numbers = self._one_by_one(decoded, failed)
         finite = np.isfinite(numbers) if numbers.ndim == 1 else np.isfinite(numbers).all(axis=1)
         if not finite.all():

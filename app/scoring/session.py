@@ -38,11 +38,8 @@ class Session:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
             self._session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-        except MemoryError:
-            raise
         except Exception as error:  # onnxruntime raises a dozen types that have no other base
-            if _is_out_of_memory(error):
-                raise MemoryError(str(error)) from error
+            _raise_if_out_of_memory(error)
             raise RejectedRelease(Refusal.NOT_ONNX, f"onnxruntime cannot load it: {_first_line(error)}") from error
         self.inputs: list[Any] = self._session.get_inputs()
         self.outputs: list[Any] = self._session.get_outputs()
@@ -51,21 +48,20 @@ class Session:
         self._run_options.log_severity_level = FATAL
 
     def run(self, names: Sequence[str], feeds: Feeds) -> list[Any]:
-        """The outputs *names* for the rows in *feeds*; SessionError if the model fails on them."""
+        """The outputs *names* for the rows in *feeds*; SessionError if the model fails on them, else MemoryError."""
         try:
             outputs: list[Any] = self._session.run(list(names), feeds, self._run_options)
-        except MemoryError:
-            raise
         except Exception as error:  # as above
-            if _is_out_of_memory(error):
-                raise MemoryError(str(error)) from error
+            _raise_if_out_of_memory(error)
             raise SessionError(_first_line(error)) from error
         return outputs
 
 
-def _is_out_of_memory(error: Exception) -> bool:
+def _raise_if_out_of_memory(error: Exception) -> None:
+    """MemoryError for what onnxruntime calls so, or only describes so."""
     text = str(error)
-    return "bad_alloc" in text or "Failed to allocate memory" in text
+    if isinstance(error, MemoryError) or "bad_alloc" in text or "Failed to allocate memory" in text:
+        raise MemoryError(_first_line(error)) from error
 
 
 def _first_line(error: Exception) -> str:

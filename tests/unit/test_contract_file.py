@@ -42,6 +42,9 @@ WRONG = {
     "classes: True and 1 are of different kinds": {"classes": "[true, 1]"},
     "classes: nan is no class": {"classes": "[0, nan]"},
     "classes: a regression has no": {"task": '"regression"', "classes": '["a", "b"]'},
+    "classes: at least 2": {"task": '"multiclass"', "classes": '["a"]'},
+    "name: expected a non-empty string, got 5": {"name": "5"},
+    "topics: expected a table": {"topics": '"payments"'},
     "positive: 'maybe' is none": {"positive": '"maybe"'},
     "positive: a multiclass": {"task": '"multiclass"', "positive": '"yes"'},
     "threshold: expected a finite": {"threshold": "inf"},
@@ -77,6 +80,7 @@ def test_a_wrong_key_is_named_with_a_valid_example(make_contract, expected):
 
 WRONG_FEATURES = {
     "features: expected a list": "",
+    "features: 5 is no table": "5",
     "features[1].name: is required": '{ dtype = "float" }',
     "features[a.b].name": '{ name = "a.b" }',
     "features[a].dtype: expected float": '{ name = "a", dtype = "double" }',

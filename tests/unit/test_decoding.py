@@ -14,6 +14,7 @@ FULL = [
     '{ name = "member", dtype = "bool" }',
     '{ name = "country", dtype = "string", categories = ["DE", "FR"] }',
     '{ name = "embedding", dtype = "vector[2]", missing = "nan" }',
+    '{ name = "whole", dtype = "vector[1]" }',
 ]
 KEYS = {
     "id_field": '"tx.id"',
@@ -33,6 +34,7 @@ def event(**changes):
         "member": True,
         "country": "DE",
         "embedding": [1, 2.5],
+        "whole": [0],
         "extra": {"ignored": [None]},
         **changes,
     }
@@ -53,6 +55,8 @@ def test_a_good_record_becomes_one_row_of_every_type(make_contract, make_record)
     }  # fmt: skip
     with pytest.raises(TypeError, match="country"):
         decoded.matrix()
+    with pytest.raises(KeyError, match="no such"):
+        decoded.column("no such")
 
 
 FAULTS = {
@@ -80,6 +84,11 @@ FAULTS = {
     "time in words": (event(at="yesterday"), Reason.BAD_TIME, "expected a time from 1970 to 9999 as iso8601"),
     "time as number": (event(at=1700000000), Reason.BAD_TIME, "at is 1700000000"),
     "time before 1970": (event(at="1969-12-31T23:59:59Z"), Reason.BAD_TIME, "at is"),
+    "text that is none": (event(country="\ud800"), Reason.WRONG_TYPE, "expected a string"),
+    "null in a vector that must be whole": (event(whole=[None]), Reason.MISSING_FEATURE, "whole[0] is missing"),
+    "digits without end": (
+        json.dumps(event()).replace("[1, 2.5]", f"[1, -{'9' * 399}]").encode(), Reason.NOT_FINITE, "embedding[1]"
+    ),
     "feature absent": (event(visits=...), Reason.MISSING_FEATURE, "visits is missing"),
     "feature null": (event(visits=None), Reason.MISSING_FEATURE, "visits is missing"),
     "parent absent": (event(tx={"id": "t"}), Reason.MISSING_FEATURE, "amount: tx.amount is missing"),
@@ -192,6 +201,14 @@ def test_event_times_in_each_format(make_contract, make_record, time_format, raw
 
     assert decoded.event_at_s == ([] if at_s is None else [at_s])
     assert [rejected.reason for rejected in decoded.rejected] == ([Reason.BAD_TIME] if at_s is None else [])
+
+
+def test_a_time_inside_what_is_no_object_is_a_bad_time(make_contract, make_record):
+    """The fault is the time's, not a feature's."""
+    contract = make_contract('{ name = "a" }', event_time_field='"meta.at"', event_time_format='"s"')
+    [rejected] = BatchDecoder(contract).decode([make_record({"a": 1, "meta": 5})]).rejected
+
+    assert (rejected.reason, rejected.error) == (Reason.BAD_TIME, "meta.at: meta is no object but 5")
 
 
 def test_missing_values_become_nan_or_the_default(make_contract, make_record):

@@ -241,3 +241,15 @@ def test_a_model_that_fails_on_plain_rows_is_refused(make_contract, models):
     with pytest.raises(RejectedRelease, match=r"fails on plain good rows: .*indices") as caught:
         Scorer.load(model, contract, version=1, sha256="")
     assert caught.value.refusal is Refusal.WRONG_INPUTS
+
+
+@pytest.mark.parametrize("task", ['"binary"', '"multiclass"', '"regression"'])
+def test_no_rows_have_no_answers(make_contract, models, answers, task):
+    """A batch of nothing but dead letters is no reason to run the model."""
+    k = 3 if task == '"multiclass"' else 1
+    model = models.graph(
+        [("Concat", ["a"] * k, ["out"], {"axis": 1})], {"a": ("FLOAT", ["N", 1])}, {"out": ("FLOAT", ["N", k])}
+    )
+    scores = answers(model, make_contract(A, task=task, **({"classes": "[1, 2, 3]"} if k == 3 else {})), [])
+
+    assert (scores.predictions, scores.failed) == ([], {})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any, NamedTuple, Protocol, Self
@@ -138,16 +139,16 @@ class KafkaLogs:
 
     async def _fetch(self, consumer: Any, tp: TopicPartition, position: int) -> tuple[list[Any], int]:
         """The next records, perhaps none where only transaction markers lay, and the position after them."""
-        waited_s = 0.0
+        deadline_s = time.monotonic() + self._stall_s
         while True:
-            batches = await consumer.getmany(tp, timeout_ms=500)
+            # A short wait: where only markers are left nothing is given, but the position moves on.
+            batches = await consumer.getmany(tp, timeout_ms=20)
             after = await consumer.position(tp)
             if batches.get(tp) or after > position:
                 return batches.get(tp, []), after
-            waited_s += 0.5
-            if waited_s >= self._stall_s:
+            if time.monotonic() > deadline_s:
                 raise CannotCheck(
-                    f"{tp.topic}[{tp.partition}] gives nothing after offset {position} for {waited_s:.0f} s"
+                    f"{tp.topic}[{tp.partition}] gives nothing after offset {position} for {self._stall_s:g} s"
                 )
 
     async def _consumer(self, group: str | None = None) -> Any:

@@ -75,6 +75,10 @@ bench-latency: $(READY)  ## Measure end-to-end latency at 1,000 events/s, open l
 bench-memory: $(READY)  ## Measure memory over five million events and the time from restart to ready; QUICK=1
 	$(RUN) benchmarks.memory $(if $(QUICK),--quick) $(ARGS)
 
+.PHONY: bench-stages
+bench-stages: $(READY)  ## Show the processor time per event of each stage by itself, without Kafka
+	$(RUN) benchmarks.stages $(ARGS)
+
 .PHONY: lock
 lock: $(READY)  ## Compile requirements/*.in into hash-locked files; ARGS=--upgrade for newer versions
 	$(COMPILE) $(ARGS) requirements/worker.in -o requirements/worker.txt

@@ -135,7 +135,7 @@ def naive_column(feature, position, kept):
     return np.array(column, object).reshape(len(kept), feature.width)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(values=st.lists(st.one_of(texts(), texts(), texts(), st.none()), max_size=6), keys=st.booleans())
 @example(values=[b'{"f": 1, "g": 2, "i": 3, "\\ud800": 4}', b"\x00", b'{"f":1,"f":null}'], keys=True)
 def test_a_batch_is_decoded_as_its_records_one_by_one(contract, values, keys):
@@ -158,7 +158,7 @@ def test_a_batch_is_decoded_as_its_records_one_by_one(contract, values, keys):
         np.testing.assert_array_equal(decoded.matrix(), np.concatenate(columns, axis=1, dtype=np.float32))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(value=st.one_of(texts(), st.binary(max_size=40)))
 def test_json_is_what_the_standard_library_takes_and_no_more(contract, value):
     """A record is `not_json` exactly if Python's own parser refuses its UTF-8 text, or takes NaN or Infinity in it."""

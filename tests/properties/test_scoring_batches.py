@@ -63,7 +63,7 @@ values = st.one_of(st.integers(0, 4), st.integers(0, 4), st.sampled_from([99, "x
 histories = st.lists(st.tuples(values, st.integers(0, 40)), max_size=12)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(history=histories, cuts=st.sets(st.integers(0, 12)))
 def test_batches_have_the_outcomes_of_their_records_alone(contract, scorers, history, cuts):
     """Every record has exactly one outcome, in order, with the version in force at its timestamp."""

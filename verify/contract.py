@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import tomllib
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
@@ -121,9 +122,10 @@ def _feature(entry: dict[str, Any]) -> Feature:
 
 def kind_and_value(value: Any) -> tuple[str, Any]:
     """What classes are compared by: 1 equals 1.0, but neither "1" nor true."""
-    if isinstance(value, bool):
-        return "boolean", value
-    return ("string", value) if isinstance(value, str) else ("number", value)
+    kind = type(value)
+    if kind is str:
+        return "string", value
+    return ("boolean", value) if kind is bool else ("number", value)
 
 
 def same(one: Any, other: Any) -> bool:
@@ -131,6 +133,7 @@ def same(one: Any, other: Any) -> bool:
     return kind_and_value(one) == kind_and_value(other)
 
 
+@lru_cache(maxsize=4096, typed=True)
 def class_key(value: Any) -> str:
     """The text of a class where JSON needs a string: 1 and 1.0 are "1", true is "true"."""
     if isinstance(value, str):
@@ -150,9 +153,12 @@ def _parse_int(digits: str) -> float:
     return -math.inf if digits.startswith("-") else math.inf
 
 
+JSON = json.JSONDecoder(parse_constant=_no_constant, parse_int=_parse_int)
+
+
 def parse_json(value: bytes) -> Any:
     """The JSON in the UTF-8 text *value*; ValueError if it is none (NaN and Infinity are none)."""
     try:
-        return json.loads(value.decode("utf-8"), parse_constant=_no_constant, parse_int=_parse_int)
+        return JSON.decode(value.decode("utf-8"))
     except RecursionError as error:
         raise ValueError("nested too deep") from error

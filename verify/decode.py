@@ -6,12 +6,12 @@ import math
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from verify.contract import Contract, Feature, parse_json, same
 from verify.read import Record
 
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
+FLOAT32_OVERFLOW = 2.0**128 - 2.0**103
+"""From here on a number becomes infinite as a 32-bit float."""
 LATEST_S = 253_402_300_800.0
 """The year 10000: an event time beyond it, or before 1970, is a mistake of units."""
 UNIT_OF_FORMAT = {"s": 1.0, "ms": 1e3, "us": 1e6}
@@ -152,9 +152,8 @@ def _float(feature: Feature, raw: Any) -> float:
     except OverflowError:
         number = math.copysign(math.inf, raw)
     _in_range(feature, number)
-    with np.errstate(over="ignore"):
-        if not np.isfinite(np.float32(number)):
-            raise Fault("not_finite", f"{feature.name}: {number!r} as a 32-bit float")
+    if not -FLOAT32_OVERFLOW < number < FLOAT32_OVERFLOW:
+        raise Fault("not_finite", f"{feature.name}: {number!r} as a 32-bit float")
     return number
 
 

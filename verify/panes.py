@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Iterable
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -30,6 +29,16 @@ class PaneKey(NamedTuple):
     start_s: int
 
 
+class Outcome(NamedTuple):
+    """What a joined label adds."""
+
+    abs_error: float = 0.0
+    cell: tuple[str, str] | None = None
+    """Class keys (true, predicted)."""
+    loss: float | None = None
+    """Minus the logarithm of the probability of the true class, if one was published."""
+
+
 @dataclass
 class Counters:
     """What is counted of one version in one pane."""
@@ -43,20 +52,16 @@ class Counters:
     confusion: Counter[tuple[str, str]] = field(default_factory=Counter)
     """By class keys (true, predicted)."""
 
-    def count(self, contract: Contract, joined: Joined) -> None:
-        """Add a prediction and its label."""
-        prediction, label = joined.prediction, joined.label
+    def add(self, outcome: Outcome) -> None:
+        """Count a label that was joined."""
         self.n += 1
-        if contract.task == "regression":
-            error = abs(float(label) - float(prediction.prediction))
-            self.abs_error_sum += error
-            self.sq_error_sum += error * error
-            return
-        self.confusion[class_key(label), class_key(prediction.prediction)] += 1
-        probability = probability_of(contract, prediction, label)
-        if probability is not None:
+        self.abs_error_sum += outcome.abs_error
+        self.sq_error_sum += outcome.abs_error * outcome.abs_error
+        if outcome.cell is not None:
+            self.confusion[outcome.cell] += 1
+        if outcome.loss is not None:
             self.n_log_loss += 1
-            self.log_loss_sum -= math.log(min(max(probability, TINY), 1 - TINY))
+            self.log_loss_sum += outcome.loss
 
 
 @dataclass
@@ -65,6 +70,18 @@ class Bounds:
 
     most: Counters = field(default_factory=Counters)
     least: Counters = field(default_factory=Counters)
+
+
+def outcome_of(contract: Contract, joined: Joined) -> Outcome:
+    """What *joined* adds to the counters of its panes."""
+    prediction, label = joined.prediction, joined.label
+    if contract.task == "regression":
+        return Outcome(abs_error=abs(float(label) - float(prediction.prediction)))
+    cell = (class_key(label), class_key(prediction.prediction))
+    probability = probability_of(contract, prediction, label)
+    if probability is None:
+        return Outcome(cell=cell)
+    return Outcome(cell=cell, loss=-math.log(min(max(probability, TINY), 1 - TINY)))
 
 
 def probability_of(contract: Contract, prediction: Prediction, label: Any) -> float | None:
@@ -82,24 +99,26 @@ def probability_of(contract: Contract, prediction: Prediction, label: Any) -> fl
 
 def recount_panes(contract: Contract, ledger: Ledger) -> tuple[dict[PaneKey, Bounds], dict[int, Bounds]]:
     """The counters of every pane with a prediction in it, and of each version in total."""
-    panes: dict[PaneKey, Bounds] = {}
-    totals: dict[int, Bounds] = {}
+    panes: defaultdict[PaneKey, Bounds] = defaultdict(Bounds)
+    totals: defaultdict[int, Bounds] = defaultdict(Bounds)
 
-    def places(prediction: Prediction) -> Iterable[Bounds]:
-        yield totals.setdefault(prediction.version, Bounds())
+    def places(prediction: Prediction) -> list[Bounds]:
+        found = [totals[prediction.version]]
         for window_s in contract.windows_s:
             start_s = math.floor(prediction.event_at / window_s) * window_s
-            yield panes.setdefault(PaneKey(prediction.version, window_s, start_s), Bounds())
+            found.append(panes[PaneKey(prediction.version, window_s, start_s)])
+        return found
 
     for prediction in ledger.predicted:
         for bounds in places(prediction):
             bounds.most.predicted += 1
             bounds.least.predicted += 1
     for joined in ledger.joined:
+        outcome = outcome_of(contract, joined)
         for bounds in places(joined.prediction):
-            bounds.most.count(contract, joined)
+            bounds.most.add(outcome)
             if joined.is_sure:
-                bounds.least.count(contract, joined)
+                bounds.least.add(outcome)
     return panes, totals
 
 

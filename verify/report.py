@@ -53,7 +53,9 @@ class Report:
 
     def check(self, name: str) -> Check:
         """The check called *name*, made when first asked for."""
-        return self.checks.setdefault(name, Check(name, self.keep))
+        if name not in self.checks:
+            self.checks[name] = Check(name, self.keep)
+        return self.checks[name]
 
     @property
     def ok(self) -> bool:

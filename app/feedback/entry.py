@@ -5,6 +5,7 @@
     LABELLED   a prediction whose first label was judged       WAITING when, long after, the id is used again
     PENDING    a label without a prediction                    LABELLED by its prediction, else JUDGED
     JUDGED     a label that no prediction came for in time     LABELLED or WAITING by a late prediction
+    COPY       coordinates of a further prediction of an id    (under a key of its own)
 
 All begin with the kind, a time of the event and E on arrival, so that their age can be told without knowing more.
 """
@@ -14,12 +15,13 @@ from __future__ import annotations
 import struct
 from typing import NamedTuple
 
-WAITING, LABELLED, PENDING, JUDGED = 1, 2, 3, 4
+WAITING, LABELLED, PENDING, JUDGED, COPY = 1, 2, 3, 4, 5
 _NAN = float("nan")
 REUSED = 0x80
 """Flag of WAITING: an earlier prediction of the id was forgotten, so its labels may still come."""
 
 _AGE = struct.Struct("<dd")
+_COPY = struct.Struct("<Bdd")
 _WAITING = struct.Struct("<BddqQIHd")
 _WAITING_SCORES = struct.Struct("<BddqQIH")
 _LABELLED = struct.Struct("<BddQd")
@@ -107,3 +109,8 @@ def pack_label(kind: int, at: float, e_arrival: float, offset: int, y_true: floa
 def unpack_label(entry: bytes) -> Label:
     """The label in an entry of kind PENDING or JUDGED."""
     return Label(*_LABEL.unpack(entry)[1:])
+
+
+def pack_copy(event_at: float, e_before: float) -> bytes:
+    """The entry that remembers a prediction's coordinates, which are its key."""
+    return _COPY.pack(COPY, event_at, e_before)

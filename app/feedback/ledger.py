@@ -14,9 +14,9 @@ from app.feedback.backlog import UNBOUNDED, Backlog, Waypoints
 from app.feedback.census import Census
 from app.feedback.contribution import Contribution, Kind
 from app.feedback.deadlines import Deadlines
-from app.feedback.entry import JUDGED, PENDING, age_of, pack_label, unpack_label
+from app.feedback.entry import JUDGED, PENDING, age_of, pack_copy, pack_label, unpack_label
 from app.feedback.rules import Rules, Step
-from app.feedback.seen import ENTRY_PREFIX
+from app.feedback.seen import ENTRY_PREFIX, copy_key
 from app.feedback.store import CorruptStore
 from app.records import Positions
 
@@ -66,8 +66,8 @@ class Ledger:
         """Next offsets to be judged: where to read on from."""
         self.event_time_s: float = meta["event_time_s"]
         """E: how far the events have come; -inf before the first."""
-        self._swept: float = meta["swept"]
-        """Greatest time of an entry that the sweep removed."""
+        self._has_swept: bool = meta["has_swept"]
+        """Whether entries were ever removed, so that an id without one may have been known."""
         self._cursor: bytes = meta["cursor"]
         self._census = Census(self._rules.horizon_s, pending_max, meta["census"])
         self._deadlines = Deadlines(store)
@@ -117,7 +117,7 @@ class Ledger:
             "identity": self._identity,
             "positions": [self.positions.predictions, self.positions.labels],
             "event_time_s": self.event_time_s,
-            "swept": self._swept,
+            "has_swept": self._has_swept,
             "cursor": self._cursor,
             "census": self._census.dump(),
         }
@@ -153,9 +153,10 @@ class Ledger:
         for prediction in predictions:
             key = prediction.key
             step = after_prediction(overlay.get(key) or known.get(key), prediction, e)
-            contributions += step.contributions
-            if step.entry is not None:
-                self._take(key, step)
+            if not (step.is_other and self._is_copy(prediction, step, e)):
+                contributions += step.contributions
+                if step.entry is not None:
+                    self._take(key, step)
             reached = min(prediction.event_at, prediction.timestamp + FUTURE_S)
             if reached > e:
                 e = reached
@@ -171,10 +172,11 @@ class Ledger:
         known = self._load([label.key for label in labels])
         overlay, after_label = self._overlay, self._rules.after_label
         e = self.event_time_s
-        gone_until = max(self._swept, self._census.floor) + self._rules.remember_s
+        # An entry may have been there once, of an id that was forgotten when the label was read.
+        too_late_before = e - self._rules.remember_s if self._has_swept or self._census.floor > -math.inf else -math.inf
         for label in labels:
             key = label.key
-            unknown = Kind.TOO_LATE if label.at <= gone_until else Kind.ORPHAN
+            unknown = Kind.TOO_LATE if label.at < too_late_before else Kind.ORPHAN
             step = after_label(overlay.get(key) or known.get(key), label, e, unknown=unknown)
             contributions += step.contributions
             if step.entry is not None:
@@ -202,6 +204,22 @@ class Ledger:
             self._deadlines.add(step.waits_until, key)
         if step.waited_until is not None:
             self._deadlines.remove(step.waited_until, key)
+
+    def _is_copy(self, prediction: SeenPrediction, step: Step, e: float) -> bool:
+        """Whether this further prediction of an id was here before; if not, it is remembered."""
+        key = copy_key(prediction.key, prediction.coordinates)
+        known = self._overlay.get(key) or self._load([key]).get(key)
+        if known is not None and e <= max(age_of(known, 1)) + self._rules.keep_s:
+            return True
+        if step.entry is None:
+            self._remember_copy(key, prediction.event_at, e)
+        if step.replaced is not None:
+            self._remember_copy(copy_key(prediction.key, step.replaced), prediction.event_at, e)
+        return False
+
+    def _remember_copy(self, key: bytes, event_at: float, e: float) -> None:
+        self._overlay[key] = pack_copy(event_at, e)
+        self._census.change(max(event_at, e), 1, 0, 0)
 
     def _run_out(self, e: float, prediction_offset: int, contributions: list[Contribution]) -> None:
         """The prediction at that offset moved E to *e*: labels whose time has run out become orphans."""
@@ -241,7 +259,7 @@ class Ledger:
             time_s, e_arrival = age_of(entry, 1)
             if time_s < oldest and e_arrival < oldest and key not in self._overlay:
                 dead.append(key)
-                self._swept = max(self._swept, time_s)
+        self._has_swept = self._has_swept or bool(dead)
         return dead
 
     def _read_meta(self) -> dict[str, Any]:
@@ -250,7 +268,7 @@ class Ledger:
             return {
                 "positions": [0, 0],
                 "event_time_s": -math.inf,
-                "swept": -math.inf,
+                "has_swept": False,
                 "cursor": ENTRY_PREFIX,
                 "census": None,
             }

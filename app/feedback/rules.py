@@ -52,6 +52,10 @@ class Step(msgspec.Struct, gc=False):
     """The deadline of a label that begins to wait."""
     waited_until: float | None = None
     """The deadline of a label that waits no longer."""
+    is_other: bool = False
+    """Whether the prediction's coordinates are not those of the id's entry: it may be a copy of an older one."""
+    replaced: int | None = None
+    """Coordinates that the entry held before the id was used again."""
 
 
 _NOTHING = Step()
@@ -83,11 +87,13 @@ class Rules:
         if coordinates == prediction.coordinates:
             return _NOTHING
         if e <= event_at + self.remember_s:
-            return Step((Contribution(Kind.DUPLICATE_PREDICTION, prediction.offset, -1, version=prediction.version),))
+            duplicate = Contribution(Kind.DUPLICATE_PREDICTION, prediction.offset, -1, version=prediction.version)
+            return Step((duplicate,), is_other=True)
         # The id was forgotten and is used again. What is counted already for its labels stays where it was counted.
         waited = isinstance(known, Waiting)
         step = self._first(prediction, e, known.origin if isinstance(known, Waiting) else -1, reused=True)
         step.changes += ((age, -1, -int(waited), 0),)
+        step.is_other, step.replaced = True, coordinates
         return step
 
     def after_label(self, entry: bytes | None, label: SeenLabel, e: float, *, unknown: Kind) -> Step:

@@ -42,6 +42,12 @@ class SeenLabel(msgspec.Struct, gc=False, frozen=True):
     """A class index, or the true number."""
 
 
+def copy_key(key: bytes, coordinates: int) -> bytes:
+    """The store's key for *coordinates* of a prediction that is not, or no longer, the known one of the id *key*."""
+    place = key + coordinates.to_bytes(8, "big")
+    return ENTRY_PREFIX + hashlib.blake2b(place, digest_size=16).digest()
+
+
 def entry_key(id_: str) -> bytes:
     """The store's key for *id_*: a prefix and a 128-bit hash.
 

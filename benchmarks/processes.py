@@ -34,7 +34,7 @@ class Running:
     """A process of this Python's environment, in a process group of its own; a context manager that kills it."""
 
     def __init__(self, arguments: Sequence[str], *, log: Path, environment: Mapping[str, str] | None = None) -> None:
-        """*arguments* follow the Python interpreter; *environment* adds to ours."""
+        """*arguments* follow the Python interpreter; *environment* adds to ours; what it leaves lies beside *log*."""
         self.log = log
         with log.open("ab") as file:
             self._process = subprocess.Popen(
@@ -42,7 +42,7 @@ class Running:
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, **(environment or {})},
+                env={**os.environ, "TMPDIR": str(log.parent), **(environment or {})},
                 start_new_session=True,
             )
 

@@ -14,7 +14,7 @@ _CHATTY = ("faust", "mode", "aiokafka", "app.transport", "asyncio")
 
 def configure_logs(level: str, log_format: Literal["console", "json"]) -> None:
     """Send all logs, ours and the libraries', to stderr in one form."""
-    shared = [
+    shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
@@ -30,7 +30,8 @@ def configure_logs(level: str, log_format: Literal["console", "json"]) -> None:
     if log_format == "json":
         last += [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     else:
-        last += [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+        plain = structlog.dev.plain_traceback
+        last += [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(processors=last, foreign_pre_chain=shared))
     root = logging.getLogger()

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
-from typing import Any
 
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -30,25 +28,9 @@ class PerformanceReader:
         """Why the index may be behind; None while it follows."""
         self._partition = TopicPartition(contract.topics.performance, 0)
         self._bootstrap = bootstrap
-        self._windows_s = contract.windows_s
         self._next_offset = 0
         self._caught_up = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-
-    @property
-    def windows_s(self) -> tuple[int, ...]:
-        """The windows of the contract, ascending."""
-        return self._windows_s
-
-    def query(
-        self,
-        version: int | None = None,
-        window: int | None = None,
-        from_s: float | None = None,
-        to_s: float | None = None,
-    ) -> Mapping[str, Any]:
-        """The answer of `/api/performance`; None means all versions, the finest window, no bound."""
-        return self.index.query(version=version, window_s=window, from_s=from_s, to_s=to_s)
 
     async def start(self) -> None:
         """Read to the present end, then follow. Raises BrokerError when that takes too long."""

@@ -11,7 +11,7 @@ import numpy as np
 import structlog
 
 from app.registry.reader import FUTURE_S
-from app.scoring import ScoredBatch, score_batch
+from app.scoring import ScoredBatch, Scorer, score_batch
 from app.transport import Batch, acknowledged, live
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class ScoringDesk:
         self,
         contract: Contract,
         decoder: BatchDecoder,
-        reader: ModelReader,
+        reader: ModelReader[Scorer],
         gate: Gate,
         producer: Callable[[], Producer],
         metrics: Metrics,

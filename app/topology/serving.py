@@ -9,7 +9,6 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import structlog
 from mode import Service
 
@@ -76,7 +75,6 @@ def model_reader(
 
     async def report(event: ModelEvent) -> None:
         metrics.model_update(contract.name, event.event, event.reason or "")
-        log.info(f"model {event.event}", **{k: v for k, v in msgspec.structs.asdict(event).items() if v is not None})
         await publish_event(event)
 
     return ModelReader(

@@ -17,10 +17,10 @@ from faust.types import TP
 from app.errors import ConfigurationError
 from app.features import Contract
 from app.metrics import Metrics
+from app.performance import PerformanceIndex
 from app.settings import Settings, split_address
 from app.topology.feedback import tally
 from app.topology.lag import LagWatch
-from app.topology.performance_reader import PerformanceReader
 from app.topology.pipeline import Pipeline
 from app.topology.scoring import score
 from app.topology.serving import Starts, repeat, web_service
@@ -235,9 +235,9 @@ class WorkerApp(BatchApp):
         """The pipelines that this worker serves."""
         return list(self.lives)
 
-    def performance(self, pipeline: str) -> PerformanceReader:
+    def performance(self, pipeline: str) -> PerformanceIndex:
         """What all workers together know of *pipeline*'s performance."""
-        return self.lives[pipeline].performance
+        return self.lives[pipeline].performance.index
 
     def status(self) -> dict[str, Any]:
         """The worker as it sees itself, for /api/status."""

@@ -39,6 +39,10 @@ class Recovery(_Recovery):  # type: ignore[misc]
                 self._restore(tp, event.message.value, self.standby_offsets)
             # Rows of any other partition were fetched before it was lost: they are not ours any more.
 
+    def _set_recovery_started(self) -> None:
+        super()._set_recovery_started()
+        self.signal_recovery_end.clear()
+
     def _restore(self, tp: Any, records: list[Any], offsets: Any) -> None:
         table, seen = self.tp_to_table[tp], offsets.get(tp)
         if seen is not None and records[0].offset <= seen:

@@ -27,6 +27,7 @@ START_S = 1_700_000_040
 HORIZON_S = 100
 WINDOWS_S = (60, 3600)
 SWAP_S = START_S + 100.5
+PANE = f"1/all/60/{START_S}/0".encode()
 WEIGHTS = {1: ((1.0, -2.0), 0.25), 2: ((-0.5, 1.5), 0.1)}
 BROKEN = {7: b"{no json", 8: b'{"id": "e8", "at": 1700000120, "a": 1.0}'}
 TOPICS = ("features", "labels", "predictions", "dead-letters", "performance", "models", "model-bytes", "model-events")
@@ -102,7 +103,7 @@ class HandMade:
             self.label(1, f"f{number}", "good" if number % 3 else "bad", 10 * number + 1)
         self._write_performance()
 
-    def append(self, topic, partition, key, value, timestamp_ms, headers=()):
+    def append(self, topic, partition, key, value, timestamp_ms, headers=()):  # noqa: PLR0917 - the parts of a record
         """Add a record and return it; the value is JSON unless it is bytes."""
         log = self.records[topic, partition]
         value = value if value is None or isinstance(value, bytes) else json.dumps(value).encode()
@@ -141,7 +142,7 @@ class HandMade:
         headers = [*coordinates(source), ("reason", reason.encode()), ("error", b"broken"), ("failed-at", b"1.5")]
         return self.append("dead-letters", source.partition, source.key, source.value, source.timestamp_ms, headers)
 
-    def predict(self, event, event_id, version, a, b, event_at):
+    def predict(self, event, event_id, version, a, b, event_at):  # noqa: PLR0917 - the same
         """The prediction of a feature record."""
         score = probability(version, a, b)
         content = {
@@ -574,77 +575,73 @@ def joined_nowhere(made):
     for key in (f"2/all/60/{START_S + 180}/0", f"2/all/3600/{(START_S + 180) // 3600 * 3600}/0"):
         content = _content(made, "performance", 0, made.find("performance", 0, key.encode()))
         content["n"] -= 1
-        truth, row = next((truth, row) for truth, row in content["confusion"].items() if row)
+        row = next(row for row in content["confusion"].values() if row)
         row[next(iter(row))] -= 1
         _amend_row(made, key.encode(), n=content["n"], confusion=content["confusion"])
 
 
-def _pane(made):
-    return f"1/all/60/{START_S - START_S % 60}/0".encode()
-
-
 def wrong_counter(made):
     """A pane has counted one prediction too many."""
-    content = _content(made, "performance", 0, made.find("performance", 0, _pane(made)))
+    content = _content(made, "performance", 0, made.find("performance", 0, PANE))
     predicted = content["predicted"] + 1
-    _amend_row(made, _pane(made), predicted=predicted, coverage=content["n"] / predicted)
+    _amend_row(made, PANE, predicted=predicted, coverage=content["n"] / predicted)
 
 
 def wrong_confusion(made):
     """A pane has counted a hit as a miss, and its rates follow."""
-    content = _content(made, "performance", 0, made.find("performance", 0, _pane(made)))
+    content = _content(made, "performance", 0, made.find("performance", 0, PANE))
     swapped = {
         truth: {{"good": "bad", "bad": "good"}[called]: n for called, n in row.items()}
         for truth, row in content["confusion"].items()
     }
-    _amend_row(made, _pane(made), confusion=swapped)
+    _amend_row(made, PANE, confusion=swapped)
 
 
 def wrong_sum(made):
     """A sum of losses is off by a millionth."""
-    content = _content(made, "performance", 0, made.find("performance", 0, _pane(made)))
+    content = _content(made, "performance", 0, made.find("performance", 0, PANE))
     factor = 1 + 1e-6
-    _amend_row(made, _pane(made), log_loss_sum=content["log_loss_sum"] * factor, log_loss=content["log_loss"] * factor)
+    _amend_row(made, PANE, log_loss_sum=content["log_loss_sum"] * factor, log_loss=content["log_loss"] * factor)
 
 
 def missing_pane(made):
     """No record tells of a pane with predictions."""
-    made.remove("performance", 0, made.find("performance", 0, _pane(made)))
+    made.remove("performance", 0, made.find("performance", 0, PANE))
 
 
 def tombstoned_pane(made):
     """A pane is tombstoned before its time."""
-    made.append("performance", 0, _pane(made), None, START_S * 1000)
+    made.append("performance", 0, PANE, None, START_S * 1000)
 
 
 def unexpected_pane(made):
     """A record tells of a pane without predictions."""
-    content = _content(made, "performance", 0, made.find("performance", 0, _pane(made)))
+    content = _content(made, "performance", 0, made.find("performance", 0, PANE))
     content |= {"version": 3}
-    made.performance(_pane(made).decode().replace("1/all", "3/all"), content)
+    made.performance(PANE.decode().replace("1/all", "3/all"), content)
 
 
 def stale_row_wins(made):
     """A row is only right at older positions than its newest, which is wrong."""
-    content = _content(made, "performance", 0, made.find("performance", 0, _pane(made)))
-    offset = made.find("performance", 0, _pane(made))
+    content = _content(made, "performance", 0, made.find("performance", 0, PANE))
+    offset = made.find("performance", 0, PANE)
     made.amend("performance", 0, offset, content={"predicted": content["predicted"] + 1})
-    made.performance(_pane(made).decode(), {**content, "positions": {"predictions": 1, "labels": 0}})
+    made.performance(PANE.decode(), {**content, "positions": {"predictions": 1, "labels": 0}})
 
 
 def wrong_rate(made):
     """A rate does not follow from its counters."""
-    _amend_row(made, _pane(made), accuracy=0.12345)
+    _amend_row(made, PANE, accuracy=0.12345)
 
 
 def missing_rate(made):
     """A rate is missing."""
-    _amend_row(made, _pane(made), coverage=...)
+    _amend_row(made, PANE, coverage=...)
 
 
 def rate_of_nothing(made):
     """A rate stands although its denominator is 0."""
-    _amend_row(made, _pane(made), mae=0.5)
+    _amend_row(made, PANE, mae=0.5)
 
 
 def wrong_totals(made):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -49,9 +50,9 @@ def read_models(records: Iterable[Record], pipeline: str) -> Models:
     """The manifests and activations of *pipeline* among *records*."""
     models = Models()
     for record in records:
-        if record.value is None:
-            continue
         kind, _, number = (record.key or b"").decode("utf-8", "replace").partition("/")
+        if record.value is None or kind not in ("release", "activation"):
+            continue
         try:
             content = parse_json(record.value)
             if kind == "release":
@@ -59,7 +60,7 @@ def read_models(records: Iterable[Record], pipeline: str) -> Models:
                 _must(content["pipeline"] == pipeline, f"release of the pipeline {content['pipeline']!r}")
                 _must(str(manifest.version) == number, f"key {kind}/{number} names another version")
                 models.manifests.setdefault(manifest.version, manifest)
-            elif kind == "activation":
+            else:
                 activation = _activation(content, record)
                 _must(str(activation.sequence) == number, f"key {kind}/{number} names another sequence")
                 models.activations.append(activation)
@@ -73,7 +74,8 @@ def _manifest(content: Any, record: Record) -> Manifest:
     _must(
         all(type(number) is int for number in (manifest.version, manifest.size, manifest.chunks)), "integers expected"
     )
-    _must(type(manifest.sha256) is str, "sha256 is no text")
+    _must(re.fullmatch("[0-9a-f]{64}", manifest.sha256) is not None, "sha256 is not 64 hex digits")
+    _must(1 <= manifest.chunks <= manifest.size, "chunks are from 1 to the size")
     return manifest
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
@@ -98,7 +97,7 @@ class Watch:
             await self._http.close()
 
     async def look(self, *, now_s: float, versions: Collection[int]) -> Facts:
-        """The facts at *now_s*; the worker is asked for *versions*, and what it does not answer stays as it was."""
+        """The facts at *now_s*; the worker is asked for *versions*, what it said last stays if it does not answer."""
         ends = await self._consumer.end_offsets(
             [
                 partition
@@ -110,8 +109,11 @@ class Watch:
         for partition, end in ends.items():
             totals[partition.topic] += end
         await self._read_outcomes(ends)
-        with contextlib.suppress(aiohttp.ClientError, TimeoutError):
+        try:
             self._answers = await self._ask(versions)
+        except (aiohttp.ClientError, TimeoutError):
+            # What was joined stays true, but nobody knows the lag of a worker that does not answer.
+            self._answers = self._answers._replace(lag=None)
         while self._latencies and self._latencies[0][0] < now_s - RECENT_S:
             self._latencies.popleft()
         recent = [latency_s for _, latency_s in self._latencies]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 import tempfile
 from pathlib import Path
@@ -27,6 +28,8 @@ _FAILED, _MISUSED, _ABORTED = 1, 2, 130
 
 def run_demo(settings: Settings, options: Options, console: Console) -> int:
     """Run the demo; the exit code: 0 well, 1 something does not hold or failed, 130 aborted."""
+    # onnxruntime's wheels report home unless told otherwise before they load; worker and verifier inherit this.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # noqa: TID251 - for our children, no setting of ours
     try:
         if settings.origins["broker"] == "default":
             # Here and not beside other things: it has a progress bar, and Ctrl-C ends it.

@@ -31,7 +31,8 @@ def summary(counted: Recount, *, kafka: str, seconds: float, verdict: Verdict | 
         rows.add_row("copies", f"{counted.copies:,} predictions stand twice, after a redelivery")
     rows.add_row("labels", f"{counted.labels:,}, of which {counted.joined:,} joined their prediction")
     for number, version in sorted(counted.versions.items()):
-        told = f"{percent(version.accuracy)} of {version.joined:,} right; {version.predictions:,} predictions"
+        right = f"{percent(version.accuracy)} of {version.joined:,} right" if version.joined else "no label joined"
+        told = f"{right}; {version.predictions:,} predictions"
         rows.add_row(f"accuracy v{number}", told)
     if counted.swap_seconds is not None:
         told = f"version {max(counted.versions)} answered {milliseconds(counted.swap_seconds)} after the agreed instant"

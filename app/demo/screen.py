@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import re
 from typing import TYPE_CHECKING, Self
 
 from rich.console import Console
@@ -58,4 +59,6 @@ def save_picture(view: View, path: Path) -> None:
     """Write *view* as it looks on a terminal to the SVG file *path*."""
     console = Console(width=WIDTH, record=True, file=io.StringIO(), force_terminal=True, color_system="truecolor")
     console.print(render(view))
-    console.save_svg(str(path), title="faust-onnx demo")
+    # Without the web fonts that rich names: a picture asks nobody for anything, and any monospaced font will do.
+    picture = re.sub(r"@font-face \{.*?\}\s*", "", console.export_svg(title="faust-onnx demo"), flags=re.DOTALL)
+    path.write_text(picture, encoding="utf-8")

@@ -75,9 +75,12 @@ class Run:
             _, url = await asyncio.gather(self._publish(1), worker.ready(timeout_s=READY_TIMEOUT_S))
             await self._stream(worker, url)
             status = await worker.stop()
-            if status != 0:
-                self._say(f"the worker ended with status {status}; its log ends:\n{worker.last_words()}")
-        return await self._sum_up()
+        code = await self._sum_up()
+        if status == 0:
+            return code
+        how = "had to be killed" if status is None else f"ended with status {status}"
+        self._say(f"told to stop, the worker {how}; its log ends:\n{worker.last_words()}")
+        return _FAILED
 
     async def _topics_are_known(self, counts: dict[str, int]) -> None:
         # Kafka answers that a topic is made a moment before it tells everybody where it is.
@@ -189,14 +192,15 @@ class Run:
             )
             if intake.is_done() and left == (0, 0) == before:
                 self._happened("drained: every event has its outcome, every label its prediction")
-                return
+                break
             now_s = time.monotonic()
             if left != before:
                 moved_s, before = now_s, left
             if now_s > deadline_s or now_s - moved_s > _DRAIN_SILENCE_S:
                 told = f"{left[0]:,} events and {left[1]:,} labels are left"
                 self._happened(f"draining is given up after {now_s - deadline_s + _DRAIN_S:.0f} s: {told}")
-                return
+                break
+        screen.show(self._story.picture(self._elapsed_s(), next_step=""))
 
     async def _sum_up(self) -> int:
         place = self._place

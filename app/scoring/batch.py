@@ -27,6 +27,8 @@ class ScoredBatch(NamedTuple):
     dead_letters: list[OutRecord]
     versions: dict[int, int]
     """Version -> how many predictions it made."""
+    failed: dict[int, int]
+    """Version -> how many records it could not score; dead letters too."""
     reasons: dict[Reason, int]
     """Why there are dead letters -> how many."""
 
@@ -43,11 +45,14 @@ def score_batch(
     failures = [(rejected.position, rejected.reason, rejected.error) for rejected in decoded.rejected]
     predictions: list[tuple[int, OutRecord]] = []
     versions: dict[int, int] = {}
+    failed: dict[int, int] = {}
     groups = _by_scorer(records, decoded, scorer_for)
     for scorer, part in groups:
         made = _predictions(records, part, scorer, now_s, failures)
         if made:
             versions[scorer.version] = versions.get(scorer.version, 0) + len(made)
+        if n_failed := len(part) - len(made):
+            failed[scorer.version] = failed.get(scorer.version, 0) + n_failed
         predictions += made
     if len(groups) > 1:
         predictions.sort(key=lambda made: made[0])
@@ -56,7 +61,7 @@ def score_batch(
     for _, reason, _ in failures:
         reasons[reason] = reasons.get(reason, 0) + 1
     letters = [dead_letter(records[position], reason, error, failed_at_s=now_s) for position, reason, error in failures]
-    return ScoredBatch([record for _, record in predictions], letters, versions, reasons)
+    return ScoredBatch([record for _, record in predictions], letters, versions, failed, reasons)
 
 
 def _by_scorer(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import structlog
 
+from app.registry import InForce
 from app.registry.reader import FUTURE_S
 from app.scoring import ScoredBatch, Scorer, score_batch
 from app.transport import Batch, acknowledged, live
@@ -46,7 +47,8 @@ class ScoringDesk:
         self._on_failure = on_failure
         self._finishing: set[asyncio.Task[None]] = set()
         self.version: int | None = None
-        """The version that made the latest prediction."""
+        """The version of the latest activation that any prediction here was made by."""
+        self._sequence = 0
         self.predicted = 0
         self.dead_letters = 0
 
@@ -71,17 +73,26 @@ class ScoringDesk:
         sent_ms = np.fromiter((made.timestamp_ms for made in scored.predictions), float, len(scored.predictions))
         latencies_s = now_s - sent_ms / 1000
         metrics.future_timestamps(name, int(np.count_nonzero(latencies_s < -FUTURE_S)))
-        for version, n in scored.versions.items():
-            metrics.scored(name, version, predictions=n, failed=0, latencies_s=latencies_s)
+        for version in scored.versions.keys() | scored.failed.keys():
+            n, n_failed = scored.versions.get(version, 0), scored.failed.get(version, 0)
+            metrics.scored(name, version, predictions=n, failed=n_failed, latencies_s=latencies_s)
             latencies_s = latencies_s[:0]  # observed once, whatever number of versions the batch needed
-            self._note_version(version)
+        if scored.predictions:
+            self._note_version(scored.predictions[-1].timestamp_ms / 1000, now_s)
         self.predicted += len(scored.predictions)
         self.dead_letters += len(scored.dead_letters)
 
-    def _note_version(self, version: int) -> None:
-        if version != self.version:
-            log.info("version in use", pipeline=self.contract.name, version=version, before=self.version)
-            self.version = version
+    def _note_version(self, at_s: float, now_s: float) -> None:
+        """Tell of a swap when the first partition passes it: *at_s* is the Kafka timestamp of the latest prediction."""
+        timeline = self._reader.timeline
+        in_force = timeline.in_force(at_s)
+        if not isinstance(in_force, InForce) or in_force.sequence <= self._sequence:
+            return
+        standing = timeline.standing(in_force.sequence)
+        if self.version is not None and standing is not None:
+            self._metrics.model_swapped(self.contract.name, now_s - standing.activation.effective_from_s)
+        log.info("version in use", pipeline=self.contract.name, version=in_force.version, before=self.version)
+        self.version, self._sequence = in_force.version, in_force.sequence
 
     async def _finish(self, batch: Batch, sent: list[asyncio.Future[Any]]) -> None:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import time
 from collections.abc import Awaitable, Callable
@@ -15,7 +16,7 @@ from mode import Service
 from app.features import Contract
 from app.metrics import Metrics
 from app.records import Manifest, ModelEvent
-from app.registry import ModelCache, ModelReader
+from app.registry import ModelCache, ModelReader, Timeline
 from app.scoring import Scorer
 from app.settings import Settings
 from app.web import WebServer
@@ -60,8 +61,6 @@ def web_service(server: WebServer) -> Starts:
 
 def worker_name() -> str:
     """How this worker calls itself on `model-events`: host and process."""
-    import os
-
     return f"{socket.gethostname()}-{os.getpid()}"
 
 
@@ -74,10 +73,12 @@ def model_reader(
         return Scorer.load(model, contract, version=manifest.version, sha256=manifest.sha256)
 
     async def report(event: ModelEvent) -> None:
+        if event.event == "activated":
+            _show_in_force(metrics, reader.timeline, event)
+        await publish_event(event)  # is tried again when it fails, so nothing is counted before
         metrics.model_update(contract.name, event.event, event.reason or "")
-        await publish_event(event)
 
-    return ModelReader(
+    reader = ModelReader(
         settings.broker,
         contract.topics,
         contract.name,
@@ -89,6 +90,17 @@ def model_reader(
         contract_sha256=contract.model_sha256,
         max_model_bytes=settings.max_model_bytes,
     )
+    return reader
+
+
+def _show_in_force(metrics: Metrics, timeline: Timeline, event: ModelEvent) -> None:
+    """Set the gauges of the version in force to the activation that *event* tells of."""
+    standing = None if event.sequence is None else timeline.standing(event.sequence)
+    if standing is None:
+        return
+    activation = standing.activation
+    sha256 = timeline.releases[activation.version].manifest.sha256
+    metrics.model_in_force(event.pipeline, activation.version, sha256, effective_from_s=activation.effective_from_s)
 
 
 async def repeat(work: Callable[[], Awaitable[None]], *, every_s: float) -> None:

@@ -133,6 +133,7 @@ class World:
         self.start({})
 
     def start(self, state):
+        """A worker takes over, with that local state."""
         self.rows = DelayedRows(self.table)
         self.tallies = Tallies(self.rows, CONTRACT, 0, retention=FOREVER)
         self.waypoints = self.tallies.waypoints()
@@ -141,6 +142,7 @@ class World:
         self.p, self.l = self.ledger.positions.predictions, self.ledger.positions.labels
 
     def read(self, topic, n):
+        """The worker reads the next *n* records of a topic and counts them."""
         if topic == "p":
             batch = self.predictions[self.p : self.p + n]
             self.p += len(batch)
@@ -156,6 +158,7 @@ class World:
             self.check(self.rows, at)
 
     def make_durable(self, n=None):
+        """The first *n* waiting rows, or all, reach the table's changelog."""
         for key, value in self.rows.waiting[:n]:
             if value is None:
                 self.table.pop(key, None)
@@ -164,6 +167,7 @@ class World:
         self.rows.waiting = self.rows.waiting[n:] if n is not None else []
 
     def do(self, op):
+        """One step of a life: reading, a checkpoint or a kill."""
         if isinstance(op, Crash):
             self.make_durable(op.rows)
             state = {"lost": {}, "latest": self.states[-1], "stale": self.states[len(self.states) // 2]}[op.state]
@@ -176,6 +180,7 @@ class World:
             self.read(*op)
 
     def finish(self):
+        """Read both logs to their ends: the rows."""
         for _ in range(4):
             self.read("l", len(self.labels))
             self.read("p", len(self.predictions))

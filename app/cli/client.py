@@ -29,7 +29,7 @@ def run_client(work: Coroutine[Any, Any, T], broker: str) -> T:
         return asyncio.run(work)
     except (KafkaError, TimeoutError) as error:
         raise BrokerError(
-            f"Kafka at {broker} does not answer ({type(error).__name__}: {error}): is it running, and is the address "
+            f"Kafka at {broker} does not answer ({error or type(error).__name__}): is it running, and is the address "
             "right? Set it with --broker or FAUST_ONNX_BROKER; `faust-onnx broker` starts one"
         ) from error
 
@@ -44,6 +44,15 @@ async def read_topic(
     """
     from aiokafka import AIOKafkaConsumer, TopicPartition  # noqa: PLC0415  # as above
 
+    from app.topology.topics import admin_client, partition_counts  # noqa: PLC0415  # as above
+
+    async with admin_client(broker) as client:
+        n_partitions = (await partition_counts(client, [topic])).get(topic)
+    if n_partitions is None:
+        raise BrokerError(f"Kafka at {broker} has no topic {topic}: is the pipeline's name right?")
+    if partition is not None and partition >= n_partitions:
+        raise BrokerError(f"topic {topic} has no partition {partition}, only 0 to {n_partitions - 1}")
+    chosen = [TopicPartition(topic, each) for each in (range(n_partitions) if partition is None else [partition])]
     consumer = AIOKafkaConsumer(
         bootstrap_servers=broker,
         group_id=None,
@@ -53,13 +62,6 @@ async def read_topic(
     )
     try:
         await consumer.start()
-        # All topics are asked for: asking for one by name creates it where brokers create topics by themselves.
-        if topic not in await consumer.topics():
-            raise BrokerError(f"Kafka at {broker} has no topic {topic}: is the pipeline's name right?")
-        there = sorted(consumer.partitions_for_topic(topic) or ())
-        if partition is not None and partition not in there:
-            raise BrokerError(f"topic {topic} has no partition {partition}, only 0 to {there[-1]}")
-        chosen = [TopicPartition(topic, each) for each in ([partition] if partition is not None else there)]
         consumer.assign(chosen)
         async for record in _until_the_end(consumer, chosen, first, last):
             yield record

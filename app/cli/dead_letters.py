@@ -169,9 +169,10 @@ async def _survey(
 
 
 async def _one(broker: str, topic: str, partition: int, offset: int) -> DeadLetter:
-    async for record in read_topic(broker, topic, partition=partition, first=offset, last=offset):
-        return DeadLetter.of(record)
-    raise BrokerError(f"there is no dead letter at {partition}:{offset} on {topic}")
+    found = [letter async for letter in _letters(broker, topic, _Choice(frozenset(), partition, offset, offset))]
+    if not found:
+        raise BrokerError(f"there is no dead letter at {partition}:{offset} on {topic}")
+    return found[0]
 
 
 async def _replay(

@@ -148,7 +148,8 @@ def test_only_the_version_in_force_is_shown(metrics):
 
 def test_a_label_state_out_of_the_set_is_a_bug(metrics):
     """Labels of a metric come from closed sets."""
-    metrics.labels("fraud", {"joined": 2, "orphan": 1}, delays_s=[3.0, 4.0])
+    metrics.labels("fraud", {"joined": 2, "orphan": 1})
+    metrics.label_delays("fraud", [3.0, 4.0])
 
     with pytest.raises(ValueError, match="pending is no state"):
         metrics.labels("fraud", {"pending": 1})

@@ -21,6 +21,9 @@ from verify.outcomes import Prediction
 FUTURE_S = 60.0
 STATES = ("pending", "joined", "expired", "orphan", "duplicate", "conflicting", "too_late")
 
+LATER = {"duplicate", "conflicting"}
+"""States of a label that is not the first of its id."""
+
 
 class Use(NamedTuple):
     """The first prediction of an id, or the first after the id was forgotten: what labels are held against."""
@@ -73,6 +76,7 @@ def recount(
     ledger = Ledger()
     uses = _uses(ledger, predictions, horizon_s)
     first_label: dict[str, Label] = {}
+    restarted: set[str] = set()
     for label in labels:
         of_id = uses.get(label.id, [])
         first = first_label.setdefault(label.id, label)
@@ -80,8 +84,16 @@ def recount(
             states, joined = _possible(label, first, of_id, horizon_s)
         else:
             states, joined = _only(ledger, label, first, of_id, horizon_s)
-        if _may_be_forgotten(ledger, first, of_id, horizon_s):
+        remembered_s = [first.at_s, *(use.prediction.event_at for use in of_id)]
+        if ledger.event_time_s > min(remembered_s) + 2 * horizon_s:
             states.add("too_late")
+        if label.id in restarted:
+            states |= LATER
+        if min(ledger.event_time_s, label.at_s) > remembered_s[-1] + 2 * horizon_s:
+            # Nobody remembers for ever that an id was there: a label from beyond its time may be taken for one of an
+            # unknown id, and those after it are then held against that one.
+            states.add(_alone(ledger, label, horizon_s))
+            restarted.add(label.id)
         if none_too_late:
             states.discard("too_late")
         ledger.put(states)
@@ -116,7 +128,7 @@ def _only(ledger: Ledger, label: Label, first: Label, of_id: list[Use], horizon_
     if first is not label:
         return {"duplicate" if same(first.label, label.label) else "conflicting"}, []
     if not of_id or of_id[0].event_time_before_s > deadline_s:
-        return {"orphan" if ledger.event_time_s > deadline_s else "pending"}, []
+        return {_alone(ledger, label, horizon_s)}, []
     if label.at_s - of_id[0].prediction.event_at <= horizon_s:
         return {"joined"}, of_id
     return {"expired"}, []
@@ -129,7 +141,7 @@ def _is_used_again(of_id: list[Use], first: Label, horizon_s: float) -> bool:
 
 def _possible(label: Label, first: Label, of_id: list[Use], horizon_s: float) -> tuple[set[str], list[Use]]:
     """Every state that a label may be in whose id is used again, and the uses that it may join."""
-    states = {"too_late"} if first is label else {"too_late", "duplicate", "conflicting"}
+    states = {"too_late"} if first is label else {"too_late", *LATER}
     joined = []
     for use in of_id:
         if use.event_time_before_s > label.at_s + horizon_s:
@@ -142,7 +154,6 @@ def _possible(label: Label, first: Label, of_id: list[Use], horizon_s: float) ->
     return states, joined
 
 
-def _may_be_forgotten(ledger: Ledger, first: Label, of_id: list[Use], horizon_s: float) -> bool:
-    """Whether a reader of the label may have come so late that nothing was known of its id any more."""
-    times_s = [first.at_s, *(use.prediction.event_at for use in of_id)]
-    return ledger.event_time_s > min(times_s) + 2 * horizon_s
+def _alone(ledger: Ledger, label: Label, horizon_s: float) -> str:
+    """The state of a label that no prediction counts for."""
+    return "orphan" if ledger.event_time_s > label.at_s + horizon_s else "pending"

@@ -36,7 +36,7 @@ class OutRecord(NamedTuple):
     headers: list[tuple[str, bytes]]
 
 
-class Prediction(msgspec.Struct, omit_defaults=True):
+class Prediction(msgspec.Struct, omit_defaults=True, gc=False):
     """One scored event. Its identity is the source coordinates in its headers; `id` is the join key."""
 
     id: str

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import gc
 import os
 import sys
 import threading
@@ -24,6 +25,7 @@ from app.topology.worker_app import WorkerApp, create_app
 
 log = structlog.get_logger(__name__)
 
+_COLLECT_AFTER = (100_000, 20, 50)
 EXIT_GRACE_S = 15.0
 """How long a worker that has failed may take to end by itself."""
 
@@ -68,6 +70,7 @@ def run(settings: Settings, ready_file: Path | None = None) -> int:
     app = prepare(settings)
     app.ready_file = ready_file
     app.on_failed = _end_soon
+    _spare_the_collector()
     worker = app.Worker(loglevel=None, override_logging=False, quiet=True, redirect_stdouts=False)
     try:
         worker.execute_from_commandline()
@@ -77,8 +80,19 @@ def run(settings: Settings, ready_file: Path | None = None) -> int:
     return 0
 
 
+def _spare_the_collector() -> None:
+    """Have the garbage collector look seldom, and never at what stays for good.
+
+    Tens of thousands of records are alive at a time and none of them is part of a cycle; by default Python looks at
+    them again and again, which took a sixth of the time of a busy worker.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*_COLLECT_AFTER)
+
+
 def _end_soon() -> None:
-    """A failed worker ends, even if some part of it does not hear: what hangs holds partitions that others could have."""
+    """A failed worker ends, even if some part of it does not hear: others could have the partitions it holds."""
     timer = threading.Timer(EXIT_GRACE_S, functools.partial(os._exit, 1))
     timer.daemon = True
     timer.start()

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
+
+# onnxruntime reports to its vendor unless this is set before it is loaded; telling it later is too late.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # noqa: TID251
 
 import onnxruntime as ort
 

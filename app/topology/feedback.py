@@ -1,4 +1,4 @@
-"""The tallying agent: predictions and labels of a partition into its ledger, its counts, and the `performance` topic."""
+"""The tallying agent: predictions and labels of a partition into its ledger and counts, and on to `performance`."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ from app.feedback import (
 from app.performance import Changes, Retention, Tallies, performance_records
 from app.records import OutRecord, Positions
 from app.topology.count import count_outcomes
+from app.topology.turns import Turns
 from app.transport import Batch, BatchTable, acknowledged, live
 
 if TYPE_CHECKING:
@@ -65,14 +66,16 @@ class FeedbackDesk:
         producer: Callable[[], Producer],
         metrics: Metrics,
         store_path: Callable[[int], Path],
+        turns: Turns,
     ) -> None:
-        """store_path: where the ledger of a partition lies on disk."""
+        """store_path: where the ledger of a partition lies on disk; turns: when to let scoring go first."""
         self.contract = contract
         self._settings = settings
         self._table = table
         self._producer = producer
         self._metrics = metrics
         self._store_path = store_path
+        self._turns = turns
         self._retention = Retention(
             settings.keep_panes_under_1h_s, settings.keep_panes_under_1d_s, settings.keep_panes_other_s
         )
@@ -124,7 +127,7 @@ class FeedbackDesk:
     def _check(self, tp: TP, position: int, first: int, end: int) -> None:
         if position > end:
             raise BrokerError(
-                f"{tp.topic}-{tp.partition} ends at offset {end}, but {position} was counted already: the topic was made "
+                f"{tp.topic}-{tp.partition} ends at offset {end}, but was counted up to {position}: the topic was made "
                 "anew or has lost records. Take another FAUST_ONNX_APP_ID to count from the start"
             )
         if 0 < position < first:
@@ -147,6 +150,10 @@ class FeedbackDesk:
 
     async def take(self, batch: Batch) -> None:
         """Add *batch* to its partition's ledger and counts; done when all of it is durable."""
+        await self._turns.wait()
+        if batch.void:
+            return
+        began = time.perf_counter()
         desk = self._desks[batch.partition]
         limit = self._settings.max_record_bytes
         next_offset = batch.delivery.next_offset
@@ -166,6 +173,7 @@ class FeedbackDesk:
         desk.unpublished = changes if desk.unpublished is None else desk.unpublished.then(changes)
         self._count(batch, contributions, changes)
         count_outcomes(self._metrics, self.contract, before, changes.ledger)
+        self._turns.took(time.perf_counter() - began)
 
     async def _refuse(self, batch: Batch, rejected: list[Rejected], committed: int) -> list[asyncio.Future[Any]]:
         """Dead letters of the records that no one has refused before: a ledger may read records again."""

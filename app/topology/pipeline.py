@@ -19,6 +19,7 @@ from app.topology.gate import Gate
 from app.topology.performance_reader import PerformanceReader
 from app.topology.scoring import ScoringDesk
 from app.topology.serving import model_reader
+from app.topology.turns import Turns
 from app.transport import BatchApp, acknowledged
 
 
@@ -34,6 +35,7 @@ class Pipeline:
         *,
         partitions: int,
         store_path: Callable[[int], Path],
+        turns: Turns,
         on_failure: Callable[[BaseException], None],
     ) -> None:
         self.contract = contract
@@ -51,7 +53,7 @@ class Pipeline:
             on_failure,
         )
         table = app.batch_table(f"{contract.name}-tallies", partitions=partitions)
-        self.feedback = FeedbackDesk(contract, settings, table, lambda: app.producer, metrics, store_path)
+        self.feedback = FeedbackDesk(contract, settings, table, lambda: app.producer, metrics, store_path, turns)
         self.performance = PerformanceReader(settings.broker, contract)
         metrics.serve(contract.name, n_classes=len(contract.classes))
 

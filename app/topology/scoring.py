@@ -28,7 +28,7 @@ log = structlog.get_logger(__name__)
 class ScoringDesk:
     """What the scoring agent of one pipeline works with."""
 
-    def __init__(  # noqa: PLR0913  one place binds them
+    def __init__(
         self,
         contract: Contract,
         decoder: BatchDecoder,

@@ -94,8 +94,8 @@ async def ensure_topics(
         if missing and not create:
             names = ", ".join(topic.name for topic in missing)
             raise ConfigurationError(
-                f"pipeline {contract.name}: topics are missing: {names}. Make them with "
-                f"`faust-onnx topics create --pipeline {contract.name}`, or let the worker: FAUST_ONNX_CREATE_TOPICS=true"
+                f"pipeline {contract.name}: topics are missing: {names}. Make them with `faust-onnx topics create "
+                f"--pipeline {contract.name}`, or let the worker do it: FAUST_ONNX_CREATE_TOPICS=true"
             )
         width = found.get(contract.topics.features) or found.get(contract.topics.labels) or partitions
         if missing:

@@ -25,6 +25,7 @@ from app.topology.pipeline import Pipeline
 from app.topology.scoring import score
 from app.topology.serving import Starts, repeat, web_service
 from app.topology.state import StateSlot
+from app.topology.turns import Turns
 from app.transport import BatchApp, Limits
 from app.web import WebServer
 
@@ -77,6 +78,8 @@ class WorkerApp(BatchApp):
             worker_redirect_stdouts=False,
             limits=Limits(in_flight_bytes=int(settings.in_flight_max_bytes)),
         )
+        feature_topics = {contract.topics.features for contract in contracts.values()}
+        turns = Turns(lambda: self.consumer.is_waiting(feature_topics))
         self.lives = {
             name: Pipeline(
                 self,
@@ -85,6 +88,7 @@ class WorkerApp(BatchApp):
                 self.metrics,
                 partitions=widths[name],
                 store_path=functools.partial(self._slot.ledger, cluster_id, settings.app_id, name),
+                turns=turns,
                 on_failure=self.fail,
             )
             for name, contract in contracts.items()

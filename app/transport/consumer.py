@@ -11,15 +11,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+from aiokafka.consumer.fetcher import FetchResult
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
 from app.transport.batch import Batch
 from app.transport.deliveries import Deliveries
+from app.transport.lean import lean_record
 
 _RECORD_OVERHEAD_BYTES = 100
 _WAIT_FOR_ROOM_S = 0.005
@@ -52,6 +54,12 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         client._isolation_level = "read_committed"  # noqa: SLF001
         return client
 
+    async def _fetch_records(self, consumer: Any, *args: Any, **kwargs: Any) -> Any:
+        for tp, fetched in consumer._fetcher._records.items():  # noqa: SLF001
+            if isinstance(fetched, FetchResult) and self.consumer.comes_in_batches(tp):
+                fetched._partition_records._consumer_record = lean_record  # noqa: SLF001
+        return await super()._fetch_records(consumer, *args, **kwargs)
+
 
 class Consumer(driver.Consumer):  # type: ignore[misc]
     """Faust's consumer for batched topics and table changelogs; ordinary topics behave as ever."""
@@ -79,6 +87,10 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         """True for topics that deliver batches."""
         return topic in self.app.batched_topics
 
+    def comes_in_batches(self, tp: TP) -> bool:
+        """True for partitions whose records are handed on as they are: of batched topics and table changelogs."""
+        return self.is_batched(tp.topic) or self._is_changelog_tp(tp)
+
     # -- fetching
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Any]]:
@@ -101,7 +113,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
             if not self.flow_active or self._epochs.get(tp, 0) != epochs.get(tp) or tp in self._parked:
                 self._astray.add(tp)  # what was fetched does not continue the stream any more
                 continue
-            if self.is_batched(tp.topic) or self._is_changelog_tp(tp):
+            if self.comes_in_batches(tp):
                 yield tp, self._batch_message(tp, records, generation)
                 continue
             for record in records:
@@ -119,7 +131,8 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         value: Any = records
         if self.is_batched(tp.topic):
             self._last_at_s[tp] = last.timestamp / 1000
-            n_bytes = sum(len(r.value or b"") + len(r.key or b"") + _RECORD_OVERHEAD_BYTES for r in records)
+            n_bytes = len(records) * _RECORD_OVERHEAD_BYTES
+            n_bytes += sum([len(r.value) for r in records if r.value is not None])
             deliveries = self._deliveries.setdefault(tp, Deliveries())
             delivery = deliveries.deliver(first.offset, last.offset + 1, n_bytes)
             value = Batch(tp.topic, tp.partition, records, delivery, self._wake.set)
@@ -200,12 +213,12 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         await super().perform_seek()
         committed: dict[TP, int | None] = {tp: self._read_offset.get(tp) for tp in self.assignment()}
         starts: Mapping[TP, int] = await self.app.start_positions(committed)
-        for tp, offset in starts.items():
-            await self._seek_client(tp, offset)
+        for tp, start in starts.items():
+            await self._seek_client(tp, start)
         for tp in self.assignment():
             if self._is_changelog_tp(tp):
                 continue
-            offset = starts.get(tp) if tp in starts else committed.get(tp)
+            offset = committed.get(tp) if tp not in starts else starts[tp]
             if self.is_batched(tp.topic):
                 self._read_offset[tp] = None
             if offset is None:
@@ -302,6 +315,10 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         deliveries = self._deliveries.get(tp)
         done = None if deliveries is None else deliveries.committable
         return (self._committed_offset.get(tp) if done is None else done), self._last_at_s.get(tp)
+
+    def is_waiting(self, topics: Collection[str]) -> bool:
+        """True while batches of any of *topics* wait for their agent."""
+        return any(d.waiting for tp, d in self._deliveries.items() if tp.topic in topics)
 
     @property
     def in_flight_bytes(self) -> int:

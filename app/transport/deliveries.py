@@ -105,6 +105,11 @@ class Deliveries:
         self.in_flight_bytes = 0
 
     @property
+    def waiting(self) -> bool:
+        """True while no agent has begun to work on the latest of it."""
+        return bool(self._outstanding) and self._outstanding[-1].progress is Progress.QUEUED
+
+    @property
     def started(self) -> bool:
         """True while an agent works on any of it."""
         return any(delivery.progress is Progress.STARTED for delivery in self._outstanding)

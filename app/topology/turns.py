@@ -1,0 +1,33 @@
+"""Who works next: predictions are waited for, counts are not.
+
+While feature batches wait, feedback gets a share of the time and catches up when they are done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+FEEDBACK_SHARE = 0.2
+"""Share of the time that feedback gets while feature batches wait; the rest of it comes when they do not."""
+_LOOK_EVERY_S = 0.002
+
+
+class Turns:
+    """Lets feedback wait while feature batches do, so long that it keeps to its share."""
+
+    def __init__(self, features_wait: Callable[[], bool], *, clock: Callable[[], float] = time.perf_counter) -> None:
+        """features_wait: whether feature batches wait to be scored."""
+        self._features_wait = features_wait
+        self._clock = clock
+        self._next_turn_s = 0.0
+
+    async def wait(self) -> None:
+        """Return when feedback may go on."""
+        while self._features_wait() and self._clock() < self._next_turn_s:  # noqa: ASYNC110  no event is worth it here
+            await asyncio.sleep(_LOOK_EVERY_S)
+
+    def took(self, seconds: float) -> None:
+        """Note what the last turn of feedback took."""
+        self._next_turn_s = self._clock() + seconds * (1 / FEEDBACK_SHARE - 1)

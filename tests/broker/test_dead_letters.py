@@ -147,9 +147,8 @@ class Run:
 @pytest_asyncio.fixture(scope="module", loop_scope="module", name="sent")
 async def _sent(bootstrap, tmp_path_factory):
     """A worker and all the cases, each broken record between good neighbours of its batch."""
-    one = PipelineUnderTest(
-        bootstrap, f"letters{os.getpid()}x{time.time_ns() % 10**6}", tmp_path_factory.mktemp("dead")
-    )
+    name = f"letters{uuid.uuid4().hex[:6]}"
+    one = PipelineUnderTest(bootstrap, name, tmp_path_factory.mktemp("dead"))
     path = one.models_dir / one.name / "contract.toml"
     path.write_text(CONTRACT.format(name=one.name))
     one.contract = Contract.load(path)

@@ -14,6 +14,7 @@ import contextlib
 from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+from aiokafka import TopicPartition
 from aiokafka.consumer.fetcher import FetchResult
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
@@ -167,7 +168,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
                 continue
             self._moved([tp])
             if (offset := self._next.get(tp)) is None:
-                await self._thread.seek_to_beginning(tp)
+                await self._thread.seek_to_beginning(TopicPartition(*tp))
             else:
                 await self._seek_client(tp, offset)
 

@@ -217,7 +217,7 @@ def test_a_forgotten_id_can_be_used_again(bench):
     assert kinds(bench.predict("a", 119, source=2)) == [Kind.PREDICTED]
     assert bench.predict("a", 100, source=1) == []
     (joined,) = bench.label("a", 125)
-    assert (joined.kind, joined.event_at, joined.prediction_offset) == (Kind.JOINED, 119, 0)
+    assert (joined.kind, joined.event_at, joined.prediction_offset) == (Kind.JOINED, 119, 2)
     assert kinds(bench.predict("a", 119, source=3)) == [Kind.DUPLICATE_PREDICTION]
 
 
@@ -241,10 +241,21 @@ def test_an_event_from_long_ago_is_counted_once(bench):
     assert kinds(bench.label("a", 100)) == [Kind.ORPHAN]
 
 
+def test_copies_are_known_however_far_event_times_leap():
+    """A batch of old events may span days, and be delivered again."""
+    bench = Bench(copies_within=10)
+    for _ in range(2):
+        for n in range(4):
+            assert kinds(bench.predict(f"a{n}", 10_000 * n, source=n)) == ([] if bench.p > 4 else [Kind.PREDICTED])
+    for n in range(4, 12):
+        bench.predict(f"a{n}", 10_000 * n, source=n)
+    assert kinds(bench.predict("a0", 0, source=0)) == [Kind.PREDICTED]
+
+
 def test_a_swept_id_makes_labels_too_late_and_not_orphans():
     """When E is 4 horizons and a minute beyond an id its entry goes: then an unknown id may have been known once."""
     store = DictStore()
-    bench = Bench(store)
+    bench = Bench(store, copies_within=5)
     bench.predict("a", 100)
     bench.ledger.checkpoint()
     for at in (200, 201):
@@ -260,7 +271,7 @@ def test_a_swept_id_makes_labels_too_late_and_not_orphans():
 def test_the_store_does_not_grow_beyond_what_is_remembered():
     """Sweeping keeps pace with reading."""
     store = DictStore()
-    bench = Bench(store)
+    bench = Bench(store, copies_within=5)
     for batch in range(60):
         for n in range(20):
             bench.predict(f"{batch}-{n}", batch * 10 + n / 2)
@@ -310,6 +321,15 @@ def test_labels_wait_likewise():
     assert bench.label("c", 100) == []
     assert bench.ledger.deferred_labels == 2
     assert kinds(bench.predict("a", 100)) == [Kind.PREDICTED, Kind.JOINED, Kind.PENDING, Kind.PENDING]
+
+
+def test_records_that_are_gone_are_not_waited_for():
+    """Retention may have removed what was counted."""
+    bench = Bench(waypoints=[Positions(5, 7)])
+    bench.ledger.begin_at(Positions(5, 7))
+    assert bench.ledger.positions == Positions(5, 7)
+    bench.p = 5
+    assert kinds(bench.predict("a", 100)) == [Kind.PREDICTED]
 
 
 def test_a_state_ahead_of_what_was_counted_is_refused():

@@ -66,7 +66,7 @@ async def _foreign(one, rng):
     waiting = []
     async with AIOKafkaProducer(bootstrap_servers=one.bootstrap, linger_ms=5) as producer:
         for n in range(120):
-            key, at = f"user-{n % 17}".encode(), time.time()
+            key, at = f"user-{n % 17}".encode(), time.time() - n % 3 * 10  # so that panes are several
             made = {"id": f"foreign-{n}", "version": FOREIGN, "prediction": n % 2, "event_at": at, "unknown": {"x": 1}}
             waiting.append(await producer.send(one.topics.predictions, json.dumps(made).encode(), key=key))
             if rng.random() < 0.7:

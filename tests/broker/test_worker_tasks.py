@@ -137,7 +137,7 @@ async def predictions_of(one, read_all):
 
 
 async def test_a_multiclass_pipeline_is_measured_as_scikit_learn_does(both, read_all, eventually):
-    """Scores in contract order; accuracy, macro and per-class rates, log loss; a class that never occurs is left out."""
+    """Scores in contract order; accuracy, macro and per-class rates, log loss; a class that never occurs is no part."""
     from sklearn import metrics
 
     made, names = both.irises.made, ["virginica", "setosa", "versicolor", "never"]

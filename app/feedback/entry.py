@@ -7,7 +7,7 @@
     JUDGED     a label that no prediction came for in time     LABELLED or WAITING by a late prediction
     COPY       coordinates of a further prediction of an id    (under a key of its own)
 
-All begin with the kind, a time of the event and E on arrival, so that their age can be told without knowing more.
+All begin with the kind, a time of the event, E on arrival and the record's offset: enough to tell their age.
 """
 
 from __future__ import annotations
@@ -21,10 +21,12 @@ REUSED = 0x80
 """Flag of WAITING: an earlier prediction of the id was forgotten, so its labels may still come."""
 
 _AGE = struct.Struct("<dd")
-_COPY = struct.Struct("<Bdd")
+_OFFSET = struct.Struct("<q")
+_OFFSET_AT = 17
+_COPY = struct.Struct("<Bddq")
 _WAITING = struct.Struct("<BddqQIHd")
 _WAITING_SCORES = struct.Struct("<BddqQIH")
-_LABELLED = struct.Struct("<BddQd")
+_LABELLED = struct.Struct("<BddqQd")
 _LABEL = struct.Struct("<Bddqd")
 
 age_of = _AGE.unpack_from
@@ -37,8 +39,7 @@ class Waiting(NamedTuple):
     event_at: float
     e_before: float
     """E over the predictions before it."""
-    origin: int
-    """Offset of the prediction, or of the earlier one of its id that was forgotten; -1 if the id had a label."""
+    offset: int
     coordinates: int
     version: int
     y_pred: float
@@ -54,6 +55,7 @@ class Labelled(NamedTuple):
 
     event_at: float
     e_before: float
+    offset: int
     coordinates: int
     y_true: float
 
@@ -69,31 +71,31 @@ class Label(NamedTuple):
 
 def pack_waiting(waiting: Waiting, *, multiclass: bool, regression: bool) -> bytes:
     """The entry of a prediction without a label."""
-    event_at, e_before, origin, coordinates, version, y_pred, score, scores, reused = waiting
+    event_at, e_before, offset, coordinates, version, y_pred, score, scores, reused = waiting
     kind = WAITING | REUSED if reused else WAITING
     if multiclass:
-        return _WAITING_SCORES.pack(kind, event_at, e_before, origin, coordinates, version, int(y_pred)) + scores
+        return _WAITING_SCORES.pack(kind, event_at, e_before, offset, coordinates, version, int(y_pred)) + scores
     if regression:
-        return _WAITING.pack(kind, event_at, e_before, origin, coordinates, version, 0, y_pred)
-    return _WAITING.pack(kind, event_at, e_before, origin, coordinates, version, int(y_pred), score)
+        return _WAITING.pack(kind, event_at, e_before, offset, coordinates, version, 0, y_pred)
+    return _WAITING.pack(kind, event_at, e_before, offset, coordinates, version, int(y_pred), score)
 
 
 def unpack_waiting(entry: bytes, *, multiclass: bool, regression: bool) -> Waiting:
     """The prediction in an entry of kind WAITING."""
     if multiclass:
-        kind, event_at, e_before, origin, coordinates, version, y_pred = _WAITING_SCORES.unpack_from(entry)
+        kind, event_at, e_before, offset, coordinates, version, y_pred = _WAITING_SCORES.unpack_from(entry)
         scores = entry[_WAITING_SCORES.size :]
         reused = kind >= REUSED
-        return Waiting(event_at, e_before, origin, coordinates, version, y_pred, _NAN, scores, reused)
-    kind, event_at, e_before, origin, coordinates, version, y_pred, score = _WAITING.unpack(entry)
+        return Waiting(event_at, e_before, offset, coordinates, version, y_pred, _NAN, scores, reused)
+    kind, event_at, e_before, offset, coordinates, version, y_pred, score = _WAITING.unpack(entry)
     if regression:
-        return Waiting(event_at, e_before, origin, coordinates, version, score, _NAN, b"", kind >= REUSED)
-    return Waiting(event_at, e_before, origin, coordinates, version, y_pred, score, b"", kind >= REUSED)
+        return Waiting(event_at, e_before, offset, coordinates, version, score, _NAN, b"", kind >= REUSED)
+    return Waiting(event_at, e_before, offset, coordinates, version, y_pred, score, b"", kind >= REUSED)
 
 
-def pack_labelled(event_at: float, e_before: float, coordinates: int, y_true: float) -> bytes:
+def pack_labelled(labelled: Labelled) -> bytes:
     """The entry of a prediction whose first label was judged."""
-    return _LABELLED.pack(LABELLED, event_at, e_before, coordinates, y_true)
+    return _LABELLED.pack(LABELLED, *labelled)
 
 
 def unpack_labelled(entry: bytes) -> Labelled:
@@ -111,6 +113,14 @@ def unpack_label(entry: bytes) -> Label:
     return Label(*_LABEL.unpack(entry)[1:])
 
 
-def pack_copy(event_at: float, e_before: float) -> bytes:
+def pack_copy(event_at: float, e_before: float, offset: int) -> bytes:
     """The entry that remembers a prediction's coordinates, which are its key."""
-    return _COPY.pack(COPY, event_at, e_before)
+    return _COPY.pack(COPY, event_at, e_before, offset)
+
+
+def prediction_offset_of(entry: bytes) -> int | None:
+    """Offset of the prediction in an entry, None if it is of a label alone."""
+    if entry[0] in (PENDING, JUDGED):
+        return None
+    offset: int = _OFFSET.unpack_from(entry, _OFFSET_AT)[0]
+    return offset

@@ -14,8 +14,8 @@ from app.feedback.backlog import UNBOUNDED, Backlog, Waypoints
 from app.feedback.census import Census
 from app.feedback.contribution import Contribution, Kind
 from app.feedback.deadlines import Deadlines
-from app.feedback.entry import JUDGED, PENDING, age_of, pack_copy, pack_label, unpack_label
-from app.feedback.rules import Rules, Step
+from app.feedback.entry import JUDGED, PENDING, age_of, pack_copy, pack_label, prediction_offset_of, unpack_label
+from app.feedback.rules import COPIES_WITHIN, Rules, Step
 from app.feedback.seen import ENTRY_PREFIX, copy_key
 from app.feedback.store import CorruptStore
 from app.records import Positions
@@ -32,7 +32,7 @@ FUTURE_S = 60.0
 PENDING_MAX = 50_000_000
 SWEPT_PER_RECORD = 2
 SWEPT_AT_ONCE = 50_000
-FORMAT = 1
+FORMAT = 2
 _META = b"m"
 _ENTRIES_END = b"f"
 
@@ -46,6 +46,7 @@ class Ledger:
 
     waypoints: the positions that those counts stand at, in ascending order (`Tallies.waypoints`).
     pending_max: ids to be remembered; beyond it the oldest are dropped and counted as `pending_dropped`.
+    copies_within: predictions among which copies are known although their ids are long forgotten.
 
     CorruptStore on opening: delete the store and open an empty one.
     """
@@ -57,9 +58,10 @@ class Ledger:
         *,
         waypoints: Sequence[Positions] = (),
         pending_max: int = PENDING_MAX,
+        copies_within: int = COPIES_WITHIN,
     ) -> None:
         self._store = store
-        self._rules = Rules(contract)
+        self._rules = Rules(contract, copies_within=copies_within)
         self._identity = [FORMAT, contract.task, len(contract.classes), contract.label_horizon_s]
         meta = self._read_meta()
         self.positions = Positions(*meta["positions"])
@@ -107,6 +109,12 @@ class Ledger:
         """What follows from the next labels, in order; *next_offset* as for predictions."""
         self._labels.put(labels, next_offset)
         return self._go_on()
+
+    def begin_at(self, first: Positions) -> None:
+        """The topics hold no records before *first* any more: nothing waits for those to be read."""
+        self._predictions.put((), first.predictions)
+        self._labels.put((), first.labels)
+        self._go_on()
 
     def checkpoint(self) -> None:
         """Write down all that was added, in one piece; call it only when what was counted from it is durable."""
@@ -209,17 +217,15 @@ class Ledger:
         """Whether this further prediction of an id was here before; if not, it is remembered."""
         key = copy_key(prediction.key, prediction.coordinates)
         known = self._overlay.get(key) or self._load([key]).get(key)
-        if known is not None and e <= max(age_of(known, 1)) + self._rules.keep_s:
-            return True
-        if step.entry is None:
-            self._remember_copy(key, prediction.event_at, e)
+        if known is not None:
+            offset = prediction_offset_of(known) or 0
+            if not self._rules.is_gone(max(age_of(known, 1)), offset, e, prediction.offset):
+                return True
         if step.replaced is not None:
-            self._remember_copy(copy_key(prediction.key, step.replaced), prediction.event_at, e)
+            key = copy_key(prediction.key, step.replaced)
+        self._overlay[key] = pack_copy(prediction.event_at, e, prediction.offset)
+        self._census.change(max(prediction.event_at, e), 1, 0, 0)
         return False
-
-    def _remember_copy(self, key: bytes, event_at: float, e: float) -> None:
-        self._overlay[key] = pack_copy(event_at, e)
-        self._census.change(max(event_at, e), 1, 0, 0)
 
     def _run_out(self, e: float, prediction_offset: int, contributions: list[Contribution]) -> None:
         """The prediction at that offset moved E to *e*: labels whose time has run out become orphans."""
@@ -255,10 +261,13 @@ class Ledger:
         self._cursor = found[-1][0] + b"\0" if len(found) == budget else ENTRY_PREFIX
         oldest = max(self.event_time_s - self._rules.keep_s, self._census.floor)
         dead: list[bytes] = []
+        copies_from = self.positions.predictions - self._rules.copies_within
         for key, entry in found:
             time_s, e_arrival = age_of(entry, 1)
             if time_s < oldest and e_arrival < oldest and key not in self._overlay:
-                dead.append(key)
+                offset = prediction_offset_of(entry)
+                if offset is None or offset < copies_from:
+                    dead.append(key)
         self._has_swept = self._has_swept or bool(dead)
         return dead
 

@@ -18,6 +18,7 @@ from app.feedback.entry import (
     LABELLED,
     PENDING,
     Label,
+    Labelled,
     Waiting,
     pack_label,
     pack_labelled,
@@ -36,6 +37,8 @@ REMEMBER_HORIZONS = 2
 KEEP_HORIZONS = 4
 KEEP_EXTRA_S = 60.0
 """For so long, and no less after its arrival, an entry is kept as a marker that tells a late label from an orphan."""
+COPIES_WITHIN = 200_000
+"""Predictions among which a copy is known, however far event times leap: more than may be in flight at a crash."""
 
 Change = tuple[float, int, int, int]
 """Arguments of `Census.change`."""
@@ -64,7 +67,8 @@ _NOTHING = Step()
 class Rules:
     """The rules for one pipeline."""
 
-    def __init__(self, contract: Contract) -> None:
+    def __init__(self, contract: Contract, *, copies_within: int = COPIES_WITHIN) -> None:
+        self.copies_within = copies_within
         self.horizon_s = contract.label_horizon_s
         self.remember_s = REMEMBER_HORIZONS * self.horizon_s
         self.keep_s = KEEP_HORIZONS * self.horizon_s + KEEP_EXTRA_S
@@ -75,26 +79,28 @@ class Rules:
     def after_prediction(self, entry: bytes | None, prediction: SeenPrediction, e: float) -> Step:
         """What *prediction* changes; e: E over the predictions before it."""
         if entry is None:
-            return self._first(prediction, e, prediction.offset)
+            return self._first(prediction, e)
         kind = entry[0]
         if kind in (PENDING, JUDGED):
             return self._prediction_after_label(kind, unpack_label(entry), prediction, e)
         known = unpack_labelled(entry) if kind == LABELLED else self._waiting(entry)
         event_at, e_before, coordinates = known.event_at, known.e_before, known.coordinates
         age = max(event_at, e_before)
-        if e > age + self.keep_s:
-            return self._first(prediction, e, prediction.offset)
+        if self.is_gone(age, known.offset, e, prediction.offset):
+            return self._first(prediction, e)
         if coordinates == prediction.coordinates:
             return _NOTHING
         if e <= event_at + self.remember_s:
             duplicate = Contribution(Kind.DUPLICATE_PREDICTION, prediction.offset, -1, version=prediction.version)
             return Step((duplicate,), is_other=True)
-        # The id was forgotten and is used again. What is counted already for its labels stays where it was counted.
-        waited = isinstance(known, Waiting)
-        step = self._first(prediction, e, known.origin if isinstance(known, Waiting) else -1, reused=True)
-        step.changes += ((age, -1, -int(waited), 0),)
+        step = self._first(prediction, e, reused=True)
+        step.changes += ((age, -1, -int(kind != LABELLED), 0),)
         step.is_other, step.replaced = True, coordinates
         return step
+
+    def is_gone(self, age: float, offset: int, e: float, next_offset: int) -> bool:
+        """Whether the prediction at *offset* is known no more to the one at *next_offset*, E being *e* before that."""
+        return e > age + self.keep_s and next_offset - offset > self.copies_within
 
     def after_label(self, entry: bytes | None, label: SeenLabel, e: float, *, unknown: Kind) -> Step:
         """What *label* changes; e: E over the predictions read so far.
@@ -122,27 +128,20 @@ class Rules:
             state = self._matched(waiting.event_at, label.at)
         return Step(
             (self._judged(state, waiting, Label(label.at, e, label.offset, label.y_true), read=True),),
-            pack_labelled(waiting.event_at, waiting.e_before, waiting.coordinates, label.y_true),
+            pack_labelled(
+                Labelled(waiting.event_at, waiting.e_before, waiting.offset, waiting.coordinates, label.y_true)
+            ),
             ((max(waiting.event_at, waiting.e_before), 0, -1, 0),),
         )
 
-    def _first(self, prediction: SeenPrediction, e: float, origin: int, *, reused: bool = False) -> Step:
+    def _first(self, prediction: SeenPrediction, e: float, *, reused: bool = False) -> Step:
         """A first prediction of an id, or of an id that was forgotten."""
         event_at = prediction.event_at
-        waiting = Waiting(
-            event_at,
-            e,
-            origin,
-            prediction.coordinates,
-            prediction.version,
-            prediction.y_pred,
-            prediction.score,
-            prediction.scores,
-            reused,
-        )
         return Step(
             (_predicted(prediction),),
-            pack_waiting(waiting, multiclass=self._multiclass, regression=self._regression),
+            pack_waiting(
+                _waiting(prediction, e, reused=reused), multiclass=self._multiclass, regression=self._regression
+            ),
             ((max(e, event_at), 1, 1, 0),),
         )
 
@@ -150,7 +149,7 @@ class Rules:
         """The first prediction of an id whose label came before it."""
         age = max(label.at, label.e_arrival)
         if kind == JUDGED and e > label.at + self.remember_s:
-            step = self._first(prediction, e, -1, reused=True)
+            step = self._first(prediction, e, reused=True)
             step.changes += ((age, -1, 0, 0),)
             return step
         event_at = prediction.event_at
@@ -159,22 +158,11 @@ class Rules:
         if kind == PENDING:
             # It still waits, so E has not passed its deadline, and this prediction counts for it.
             waited_until = label.at + self.horizon_s
-            waiting = Waiting(
-                event_at,
-                e,
-                prediction.offset,
-                prediction.coordinates,
-                prediction.version,
-                prediction.y_pred,
-                prediction.score,
-                prediction.scores,
-                reused=False,
-            )
             state = self._matched(event_at, label.at)
-            contributions += (self._judged(state, waiting, label, read=False),)
+            contributions += (self._judged(state, _waiting(prediction, e, reused=False), label, read=False),)
         return Step(
             contributions,
-            pack_labelled(event_at, e, prediction.coordinates, label.y_true),
+            pack_labelled(Labelled(event_at, e, prediction.offset, prediction.coordinates, label.y_true)),
             ((age, -1, 0, -int(kind == PENDING)), (max(event_at, e), 1, 0, 0)),
             waited_until=waited_until,
         )
@@ -207,7 +195,7 @@ class Rules:
         """The contribution of a label whose prediction is known."""
         return Contribution(
             state,
-            waiting.origin,
+            waiting.offset,
             label.offset,
             read,
             waiting.version,
@@ -228,6 +216,20 @@ class Rules:
             p_true: float = struct.unpack_from("<f", waiting.scores, 4 * int(y_true))[0]
             return p_true
         return waiting.score if y_true == self._positive else 1.0 - waiting.score
+
+
+def _waiting(prediction: SeenPrediction, e: float, *, reused: bool) -> Waiting:
+    return Waiting(
+        prediction.event_at,
+        e,
+        prediction.offset,
+        prediction.coordinates,
+        prediction.version,
+        prediction.y_pred,
+        prediction.score,
+        prediction.scores,
+        reused,
+    )
 
 
 def _predicted(prediction: SeenPrediction) -> Contribution:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 
-class CorruptStore(FaustOnnxError):  # noqa: N818 - it names what was found, as all of app/errors.py does
+class CorruptStore(FaustOnnxError):
     """The local state cannot be used: delete it and open again; the ledger is then rebuilt from the topics."""
 
 

@@ -20,7 +20,7 @@ OPS = st.one_of(
 )
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(st.lists(OPS, min_size=8, max_size=60))
 def test_labels_run_out_in_order_whether_on_disk_or_not(ops):
     """What pops until E is what a dictionary of deadlines holds before E; reopening goes back to the checkpoint."""

@@ -17,6 +17,10 @@ from app.performance import Retention, Tallies, merged, pane_start
 from app.performance.counters import confusion_cell
 from app.performance.rows import JUDGED_STATES, decode_block, decode_ledger_row, ledger_key, parse_block_key
 from app.records import topics_of
+from verify.decode import Label as VerifiedLabel
+from verify.ledger import recount as verified
+from verify.outcomes import Prediction as VerifiedPrediction
+from verify.outcomes import Source
 
 H = 10.0
 KEEP_S = 4 * H + 60
@@ -125,9 +129,10 @@ class Crash(NamedTuple):
 class World:
     """Two logs, what is durable of the table and of local states, and a worker that reads on."""
 
-    def __init__(self, predictions, labels, check=None):
+    def __init__(self, predictions, labels, check=None, copies_within=5):
         self.predictions, self.labels = predictions, labels
         self.check = check
+        self.copies_within = copies_within
         self.table = {}
         self.states = [{}]
         self.start({})
@@ -138,7 +143,7 @@ class World:
         self.tallies = Tallies(self.rows, CONTRACT, 0, retention=FOREVER)
         self.waypoints = self.tallies.waypoints()
         self.store = DictStore(state)
-        self.ledger = Ledger(self.store, CONTRACT, waypoints=self.waypoints)
+        self.ledger = Ledger(self.store, CONTRACT, waypoints=self.waypoints, copies_within=self.copies_within)
         self.p, self.l = self.ledger.positions.predictions, self.ledger.positions.labels
 
     def read(self, topic, n):
@@ -271,7 +276,7 @@ def assert_equals(rows, found):
     assert (total.predicted, total.n) == (len(found.predicted), len(found.joined))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(logs(ids=6, base_times=st.just(0), reach_s=20), OPS)
 def test_counts_equal_a_naive_recount_at_every_position_whatever_is_killed(both_logs, ops):
     """While no id is forgotten, the table at (p, l) is a function of the first p predictions and l labels alone."""
@@ -286,7 +291,7 @@ def test_counts_equal_a_naive_recount_at_every_position_whatever_is_killed(both_
     assert_equals(world.finish(), recount(predictions, labels))
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(logs(ids=8, base_times=st.integers(0, 700), reach_s=int(3 * H + 60)), OPS)
 def test_every_label_and_prediction_counts_once_although_ids_are_forgotten(both_logs, ops):
     """Over many horizons each good label is in exactly one state, and ledger, totals and panes agree on what joined."""
@@ -310,7 +315,7 @@ def test_every_label_and_prediction_counts_once_although_ids_are_forgotten(both_
         assert ledger.counts.get(kind.value, 0) == undisturbed_ledger.counts.get(kind.value, 0)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(logs(ids=12, base_times=st.integers(0, 700), reach_s=25), OPS)
 def test_but_for_too_late_the_reading_order_changes_nothing(both_logs, ops):
     """Ids that are used once: whatever the order of reading, a label is in the state of the recount or too late."""
@@ -325,3 +330,42 @@ def test_but_for_too_late_the_reading_order_changes_nothing(both_logs, ops):
     for state in JUDGED_STATES[:-1]:
         assert ledger.counts.get(state, 0) <= states[state]
     assert ledger.pending == states["pending"]
+
+
+@settings(max_examples=80, deadline=None)
+@given(logs(ids=6, base_times=st.integers(0, 400), reach_s=60), OPS)
+def test_the_independent_verifier_agrees(both_logs, ops):
+    """Whatever is forgotten, used again or killed, every state's count is within the verifier's bounds."""
+    predictions, labels = both_logs
+    expected = verified(
+        [
+            VerifiedPrediction(
+                offset=p.offset,
+                timestamp_ms=int(p.timestamp * 1000),
+                create_time=True,
+                key=None,
+                source=Source("f", 0, p.coordinates),
+                sha256=None,
+                id=p.key.hex(),
+                version=p.version,
+                prediction=p.y_pred,
+                event_at=p.event_at,
+                score=p.score,
+                scores=None,
+                scored_at=None,
+                model=None,
+            )
+            for p in predictions
+        ],
+        [VerifiedLabel(label.offset, label.key.hex(), label.y_true, label.at) for label in labels],
+        H,
+    )
+    world = World(predictions, labels, copies_within=100)
+    for op in ops:
+        world.do(op)
+    ledger, _ = counted(world.finish())
+    found = {state: ledger.counts.get(state, 0) for state in JUDGED_STATES} | {"pending": ledger.pending}
+    for state, count in found.items():
+        assert expected.least[state] <= count <= expected.most[state]
+    assert merged(ledger.totals.values()).predicted == len(expected.predicted)
+    assert ledger.counts.get("duplicate_prediction", 0) == expected.duplicate_prediction

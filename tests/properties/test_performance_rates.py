@@ -54,7 +54,7 @@ MULTICLASS = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=
 NUMBERS = st.floats(-1e6, 1e6)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(BINARY)
 def test_binary_rates_equal_scikit_learn_at_every_prefix(events):
     """Accuracy, precision, recall, F1 of the positive class, and log loss; undefined ones are left out."""
@@ -81,7 +81,7 @@ def test_binary_rates_equal_scikit_learn_at_every_prefix(events):
         assert found["log_loss"] == pytest.approx(expected, rel=1e-9, abs=1e-12)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(MULTICLASS)
 def test_multiclass_rates_equal_scikit_learn_at_every_prefix(events):
     """Macro means over the classes that were true or predicted, an undefined ratio being 0; and each class."""
@@ -109,7 +109,7 @@ def test_multiclass_rates_equal_scikit_learn_at_every_prefix(events):
             assert found["classes"].get(name, {}) == expected
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(st.lists(st.tuples(NUMBERS, NUMBERS), min_size=1, max_size=12))
 def test_errors_equal_scikit_learn_at_every_prefix(events):
     """MAE and RMSE."""
@@ -122,7 +122,7 @@ def test_errors_equal_scikit_learn_at_every_prefix(events):
         assert set(found) == {"coverage", "mae", "rmse"}
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3), st.floats(0, 1), st.integers(0, 3))))
 def test_parts_merge_by_addition_in_any_split(events):
     """Counters of four partitions, merged, are those of all events at once."""

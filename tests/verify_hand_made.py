@@ -651,6 +651,76 @@ def wrong_totals(made):
     _amend_row(made, b"ledger/0", totals=totals)
 
 
+def unexpected_version(made):
+    """The totals name a version that predicted nothing."""
+    totals = _content(made, "performance", 0, made.find("performance", 0, b"ledger/0"))["totals"]
+    _amend_row(made, b"ledger/0", totals=totals | {"7": {"predicted": 1, "n": 0}})
+
+
+def malformed_totals(made):
+    """A count in the totals is no integer."""
+    totals = _content(made, "performance", 0, made.find("performance", 0, b"ledger/0"))["totals"]
+    totals["1"]["n"] = 2.5
+    _amend_row(made, b"ledger/0", totals=totals)
+
+
+def malformed_counter(made):
+    """A count in a pane is no integer."""
+    _amend_row(made, PANE, n="1")
+
+
+def malformed_pane(made):
+    """A pane's record says another end than its key."""
+    _amend_row(made, PANE, end_s=START_S + 61)
+
+
+def malformed_row(made):
+    """A record of `performance` has no positions."""
+    _amend_row(made, PANE, positions=...)
+
+
+def malformed_ledger(made):
+    """A count of labels is no integer."""
+    _amend_row(made, b"ledger/0", joined="6")
+
+
+def unknown_version(made):
+    """A prediction is of a version that nobody released."""
+    made.amend("predictions", 0, _prediction(made), content={"version": 7})
+
+
+def letter_elsewhere(made):
+    """A dead letter stands in another partition than its source."""
+    record = made.records["dead-letters", 0][0]
+    made.append("dead-letters", 1, record.key, record.value, record.timestamp_ms, record.headers)
+
+
+def letter_from_elsewhere(made):
+    """A dead letter is of a topic that is none of the pipeline."""
+    made.amend("dead-letters", 0, 0, headers={"source-topic": b"elsewhere"})
+
+
+def letter_of_nothing(made):
+    """A dead letter is of a feature record that is not there."""
+    made.amend("dead-letters", 0, 0, headers={"source-offset": b"77"})
+
+
+def label_letter_of_nothing(made):
+    """A dead letter is of a label that is not there."""
+    made.amend("dead-letters", 0, 2, headers={"source-offset": b"77"})
+
+
+def label_letter_reason(made):
+    """A bad label's dead letter gives another reason."""
+    made.amend("dead-letters", 0, 2, headers={"reason": b"bad_id"})
+
+
+def label_letter_twice(made):
+    """A bad label has two dead letters."""
+    record = made.records["dead-letters", 0][2]
+    made.append("dead-letters", 0, record.key, record.value, record.timestamp_ms, record.headers)
+
+
 SEEDS = {
     lose_event: ("outcomes", "lost"),
     lose_dead_letter: ("outcomes", "lost"),
@@ -703,4 +773,17 @@ SEEDS = {
     missing_rate: ("panes", "missing_rate"),
     rate_of_nothing: ("panes", "rate_of_nothing"),
     wrong_totals: ("totals", "wrong_counter"),
+    unexpected_version: ("totals", "unexpected_version"),
+    malformed_totals: ("totals", "malformed"),
+    malformed_counter: ("panes", "malformed"),
+    malformed_pane: ("panes", "malformed"),
+    malformed_row: ("panes", "malformed"),
+    malformed_ledger: ("panes", "malformed"),
+    unknown_version: ("versions", "unknown_version"),
+    letter_elsewhere: ("dead_letters", "wrong_partition"),
+    letter_from_elsewhere: ("dead_letters", "no_source"),
+    letter_of_nothing: ("outcomes", "no_source"),
+    label_letter_of_nothing: ("labels", "no_source"),
+    label_letter_reason: ("labels", "wrong_reason"),
+    label_letter_twice: ("labels", "doubled"),
 }

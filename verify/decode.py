@@ -17,7 +17,7 @@ LATEST_S = 253_402_300_800.0
 UNIT_OF_FORMAT = {"s": 1.0, "ms": 1e3, "us": 1e6}
 
 
-class Fault(Exception):  # noqa: N818 - the word of the contracts: a record has faults
+class Fault(Exception):
     """The record can never be used: *reason* is the one that its dead letter must give."""
 
     def __init__(self, reason: str, message: str) -> None:

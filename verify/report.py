@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 
-class CannotCheck(Exception):  # noqa: N818 - names the outcome (exit code 2), not a fault of the pipeline
+class CannotCheck(Exception):
     """The pipeline could not be judged at all: its text says why and what to do."""
 
 

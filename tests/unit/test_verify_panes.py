@@ -1,13 +1,19 @@
 """Counters of panes, and the rates that follow from them."""
 
+import json
 import math
 
 import pytest
 
 from verify.contract import parse_contract
+from verify.decode import Label
 from verify.ledger import Joined, Ledger
 from verify.outcomes import Prediction
 from verify.panes import Bounds, Counters, differences, parse_counters, rates_of, recount_panes
+from verify.performance import PartitionLogs, Tallies
+from verify.read import Record
+from verify.report import Report
+from verify.rows import Positions, Row, newest_rows
 
 KEYS = 'name = "toy"\nlabel_horizon_s = 1\nwindows_s = [60, 3600]\nfeatures = [{name = "x"}]\n'
 BINARY = parse_contract(KEYS + 'task = "binary"\nclasses = [0, 1]')
@@ -115,3 +121,38 @@ def test_counters_of_a_wrong_type_are_told(content):
     """Counts are integers from 0 on, sums numbers."""
     with pytest.raises((ValueError, AttributeError)):
         parse_counters(content)
+
+
+@pytest.mark.parametrize(
+    ("of_x", "kinds"), [({"recall": 0.0, "f1": 0.0}, set()), ({"precision": 0.0}, {"rate_of_nothing"})]
+)
+def test_rates_of_single_classes_follow_from_the_counters_too(of_x, kinds):
+    """`classes` of a multiclass record has them by class; one without a denominator is left out."""
+    prediction = a_prediction("y", scores=(0.1, 0.7, 0.2))
+    counters = counters_of(MULTICLASS, (prediction, "x"))
+    content = {
+        "version": 1,
+        "slice": "all",
+        "window_s": 60,
+        "start_s": 0,
+        "end_s": 60,
+        "partition": 0,
+        "positions": {"predictions": 1, "labels": 1},
+        "predicted": 1,
+        "n": 1,
+        "confusion": {"x": {"y": 1}},
+        "n_log_loss": 1,
+        "log_loss_sum": counters.log_loss_sum,
+        "classes": {"x": of_x},
+        **rates_of(MULTICLASS, counters),
+    }
+    contract = MULTICLASS._replace(windows_s=(60,))
+    report = Report("toy")
+    rows = newest_rows([Record("p", 0, 0, 0, b"1/all/60/0/0", json.dumps(content).encode())], report.check("panes"))
+    ledger = Row("ledger/0", "p[0]@1", Positions(1, 1), {"joined": 1, "totals": {"1": content}, "event_time_s": 0.0})
+    tallies = Tallies(contract, report, rows | {"ledger/0": ledger}, allow_behind=False)
+
+    tallies.check_partition(PartitionLogs(0, [prediction], [Label(0, "i", "x", 0.0)], 0, 0, Positions(1, 1)))
+    tallies.finish()
+
+    assert {kind for check in report.checks.values() for kind in check.counts} == kinds

@@ -242,3 +242,17 @@ def test_a_report_keeps_the_first_violations_of_a_kind_and_counts_all():
     assert told["found"] == {"wrong_version": 10}
     assert [violation["where"] for violation in told["violations"]] == [f"toy.predictions[0]@{n}" for n in (8, 9, 10)]
     assert "versions: wrong_version: 10, the first 3" in report.as_text()
+
+
+def test_a_pane_that_is_older_than_its_ledger_is_judged_at_its_own_positions():
+    """The two are written one after the other, so while the tallies are behind a pane may be as of before."""
+    made = hand_made.HandMade()
+    row = made.find("performance", 0, hand_made.PANE)
+    was = json.loads(made.records["performance", 0][row].value)
+    # As of 2 predictions and no label: e0 and e1 were predicted, nothing had joined.
+    before = {"predicted": 2, "n": 0, "confusion": {}, "n_log_loss": 0, "log_loss_sum": 0.0, "coverage": 0.0}
+    gone = dict.fromkeys(was.keys() & {"accuracy", "precision", "recall", "f1", "log_loss"}, ...)
+    made.amend("performance", 0, row, content={**before, **gone, "positions": {"predictions": 2, "labels": 0}})
+
+    assert found(made.judge(allow_behind=True)) == {}
+    assert ("panes", "wrong_counter") in found(made.judge())

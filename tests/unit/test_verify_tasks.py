@@ -25,7 +25,8 @@ class Minimal(hand_made.HandMade):
     def __init__(self, task, value, **prediction):
         self.name = "toy"
         keys, dtype, columns = KEYS[task]
-        self.contract_text = f'name = "toy"\ntask = "{task}"\n{keys}\nlabel_horizon_s = 1\nfeatures = [{{name = "v", dtype = "{dtype}"}}]'
+        feature = f'{{name = "v", dtype = "{dtype}"}}'
+        self.contract_text = f'name = "toy"\ntask = "{task}"\n{keys}\nlabel_horizon_s = 1\nfeatures = [{feature}]'
         self.records = defaultdict(list)
         model = identity_model(columns)
         sha256 = hashlib.sha256(model).hexdigest()

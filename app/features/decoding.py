@@ -17,10 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from app.features.contract import Contract
-    from app.features.event_struct import EventStruct
     from app.records import Record
 
 MAX_RECORD_BYTES = 1 << 20
+_Read = tuple[str, float, tuple[Any, ...]]
+"""Id, event time in epoch seconds, and a value per feature."""
 
 
 class BatchDecoder:
@@ -38,9 +39,8 @@ class BatchDecoder:
         event_at_s: list[float] = []
         rows: list[tuple[Any, ...]] = []
         rejected: list[Rejected] = []
-        fast = None if self._struct is None else _FastPath(self._struct, self.max_record_bytes)
-        for position, record in enumerate(records):
-            decoded = None if fast is None else fast.read(record)
+        for position, (record, read) in enumerate(zip(records, self._read(records), strict=True)):
+            decoded = read
             if decoded is None:
                 try:
                     decoded = decode_record(self.contract, record, max_record_bytes=self.max_record_bytes)
@@ -54,40 +54,45 @@ class BatchDecoder:
             rows.append(values)
         return DecodedBatch(self.contract, kept=kept, ids=ids, event_at_s=event_at_s, rows=rows, rejected=rejected)
 
-
-class _FastPath:
-    """Reads a record by the struct of its contract."""
-
-    __slots__ = ("_decode", "_id_of", "_key_of", "_max_record_bytes", "_time_s_of", "_values")
-
-    def __init__(self, struct: EventStruct, max_record_bytes: int) -> None:
-        self._decode = struct.decode
-        self._values = struct.values
-        self._id_of = struct.id_of
-        self._key_of = struct.key_of
-        self._time_s_of = struct.time_s_of
-        self._max_record_bytes = max_record_bytes
-
-    def read(self, record: Record) -> tuple[str, float, tuple[Any, ...]] | None:
-        """Id, event time and values of *record* if it is plainly good, else None."""
-        value = record.value
-        if value is None or len(value) > self._max_record_bytes or is_too_deep(value):
-            return None
-        try:
-            if not value.isascii():
-                value.decode()  # msgspec does not look at the text of fields that nobody asked for
-            event = self._decode(value)
-        except REFUSALS:
-            return None
-        if self._key_of is not None and record.key is not None:
-            key = self._key_of(event)
-            if key is None or str(key).encode() != record.key:
-                return None
-        if self._id_of is None:
-            id_: str | int = f"{record.topic}-{record.partition}-{record.offset}"
-        else:
-            id_ = self._id_of(event)
-        at_s = record.timestamp / 1000 if self._time_s_of is None else self._time_s_of(event)
-        if at_s is None:
-            return None
-        return (id_ if type(id_) is str else str(id_)), at_s, self._values(event)
+    def _read(self, records: Sequence[Record]) -> list[_Read | None]:
+        """Id, event time and values of each record that is plainly good, None for the others."""
+        if self._struct is None:
+            return [None] * len(records)
+        struct, longest = self._struct, self.max_record_bytes
+        decode, values_of, id_of, key_of, time_s_of = (
+            struct.decode,
+            struct.values,
+            struct.id_of,
+            struct.key_of,
+            struct.time_s_of,
+        )
+        found: list[_Read | None] = []
+        for record in records:
+            value = record.value
+            # A flat object is far cheaper to see than brackets are to count.
+            if (
+                value is None
+                or len(value) > longest
+                or ((b"[" in value or value.find(b"{", 1) >= 0) and is_too_deep(value))
+            ):
+                found.append(None)
+                continue
+            try:
+                if not value.isascii():
+                    value.decode()  # msgspec does not look at the text of fields that nobody asked for
+                event = decode(value)
+            except REFUSALS:
+                found.append(None)
+                continue
+            if key_of is not None and record.key is not None:
+                key = key_of(event)
+                if key is None or str(key).encode() != record.key:
+                    found.append(None)
+                    continue
+            id_: Any = f"{record.topic}-{record.partition}-{record.offset}" if id_of is None else id_of(event)
+            at_s = record.timestamp / 1000 if time_s_of is None else time_s_of(event)
+            if at_s is None:
+                found.append(None)
+            else:
+                found.append((id_ if type(id_) is str else str(id_), at_s, values_of(event)))
+        return found

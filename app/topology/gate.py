@@ -40,11 +40,11 @@ class Gate:
     def admits(self, batch: Batch) -> bool:
         """True when *batch* can be scored now; else its partition is parked until it can be."""
         now_s = time.time()
-        times_s = {record.timestamp / 1000 for record in batch.records}
-        earliest_s, latest_s = min(times_s), max(times_s)
+        times_ms = [record.timestamp for record in batch.records]
+        earliest_s, latest_s = min(times_ms) / 1000, max(times_ms) / 1000
         settled_s = latest_s
         if is_future(latest_s, now_s):
-            settled_s = max((t_s for t_s in times_s if not is_future(t_s, now_s)), default=earliest_s)
+            settled_s = max((t / 1000 for t in times_ms if not is_future(t / 1000, now_s)), default=earliest_s)
         reason = self._reader.needs(earliest_s, latest_s, now_s=now_s, settled_s=settled_s)
         if reason is None:
             return True

@@ -70,8 +70,7 @@ class ScoringDesk:
         name, metrics = self.contract.name, self._metrics
         metrics.batch(name, records=len(batch.records), seconds=took_s)
         metrics.dead_letters(name, "features", scored.reasons)
-        sent_ms = np.fromiter((made.timestamp_ms for made in scored.predictions), float, len(scored.predictions))
-        latencies_s = now_s - sent_ms / 1000
+        latencies_s = now_s - np.array([made.timestamp_ms for made in scored.predictions], float) / 1000
         metrics.future_timestamps(name, int(np.count_nonzero(latencies_s < -FUTURE_S)))
         for version in scored.versions.keys() | scored.failed.keys():
             n, n_failed = scored.versions.get(version, 0), scored.failed.get(version, 0)

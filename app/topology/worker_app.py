@@ -22,6 +22,7 @@ from app.settings import Settings, split_address
 from app.topology.feedback import tally
 from app.topology.lag import LagWatch
 from app.topology.pipeline import Pipeline
+from app.topology.process import Worker
 from app.topology.scoring import score
 from app.topology.serving import Starts, repeat, web_service
 from app.topology.state import StateSlot
@@ -76,6 +77,7 @@ class WorkerApp(BatchApp):
             table_standby_replicas=0,
             stream_recovery_delay=0,
             worker_redirect_stdouts=False,
+            Worker=Worker,
             limits=Limits(in_flight_bytes=int(settings.in_flight_max_bytes)),
         )
         feature_topics = {contract.topics.features for contract in contracts.values()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Iterable, Mapping
+from collections.abc import Awaitable, Iterable, Iterator, Mapping
 from typing import Any
 
 from faust.exceptions import ProducerSendError
@@ -72,19 +72,34 @@ class Producer(driver.Producer):  # type: ignore[misc]
     async def publish(self, topic: str, partition: int, records: Iterable[OutRecord]) -> list[asyncio.Future[Any]]:
         """Hand *records* over as whole record batches; the futures are done when the broker has acknowledged them."""
         producer = self._ensure_producer()
-        builder = producer.create_batch()
-        append = builder.append
         sent: list[asyncio.Future[Any]] = []
-        for key, value, timestamp_ms, headers in records:
-            if append(key=key, value=value, timestamp=timestamp_ms, headers=headers) is None:  # it is full
-                sent.append(await producer.send_batch(builder, topic, partition=partition))
-                builder = producer.create_batch()
-                append = builder.append
-                if append(key=key, value=value, timestamp=timestamp_ms, headers=headers) is None:
-                    raise ProducerSendError(f"a record of {len(value or b'')} bytes does not fit an empty batch")
-        if builder.record_count():
+        rest = iter(records)
+        record = next(rest, None)
+        while record is not None:
+            builder = producer.create_batch()
+            record = fill(builder, record, rest)
             sent.append(await producer.send_batch(builder, topic, partition=partition))
         return sent
+
+
+def fill(builder: Any, first: OutRecord, rest: Iterator[OutRecord]) -> OutRecord | None:
+    """Put *first* and what follows into *builder* until it is full; the record that did not fit, None at the end.
+
+    It goes past `builder.append`, which serialises each record anew and costs as much again as packing it does.
+    """
+    append = builder._builder.append  # noqa: SLF001
+    count = 0
+    record: OutRecord | None = first
+    while record is not None:
+        key, value, timestamp_ms, headers = record
+        if append(count, timestamp_ms, key, value, headers) is None:
+            if not count:
+                raise ProducerSendError(f"a record of {len(value or b'')} bytes does not fit an empty batch")
+            break
+        count += 1
+        record = next(rest, None)
+    builder._relative_offset = count  # noqa: SLF001
+    return record
 
 
 async def acknowledged(sent: Iterable[asyncio.Future[Any]]) -> None:

@@ -34,7 +34,9 @@ def prepare(settings: Settings) -> WorkerApp:
     """The application for *settings*, after reading its contracts and looking at its topics."""
     contracts = load_contracts(settings.models_dir, settings.pipelines)
     cluster_id, widths = asyncio.run(_look(settings, contracts))
-    return create_app(settings, contracts, widths, cluster_id=cluster_id)
+    app = create_app(settings, contracts, widths, cluster_id=cluster_id)
+    app.on_failed = _end_soon
+    return app
 
 
 async def _look(settings: Settings, contracts: dict[str, Contract]) -> tuple[str, dict[str, int]]:
@@ -69,7 +71,6 @@ def run(settings: Settings, ready_file: Path | None = None) -> int:
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
     app = prepare(settings)
     app.ready_file = ready_file
-    app.on_failed = _end_soon
     _spare_the_collector()
     worker = app.Worker(loglevel=None, override_logging=False, quiet=True, redirect_stdouts=False)
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -10,6 +11,8 @@ from verify.contract import Contract, Feature, parse_json, same
 from verify.read import Record
 
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
+DEPTH_MAX = 128
+"""JSON that is nested deeper is refused, whatever a parser may follow."""
 FLOAT32_OVERFLOW = 2.0**128 - 2.0**103
 """From here on a number becomes infinite as a 32-bit float."""
 LATEST_S = 253_402_300_800.0
@@ -48,6 +51,8 @@ def _document(contract: Contract, value: bytes | None) -> dict[str, Any]:
         raise Fault("null_value", "the record has no value")
     if len(value) > contract.max_record_bytes:
         raise Fault("oversized", f"{len(value)} bytes")
+    if _depth(value) > DEPTH_MAX:
+        raise Fault("not_json", f"nested deeper than {DEPTH_MAX}")
     try:
         document = parse_json(value)
     except ValueError as error:
@@ -55,6 +60,17 @@ def _document(contract: Contract, value: bytes | None) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise Fault("not_object", type(document).__name__)
     return document
+
+
+def _depth(value: bytes) -> int:
+    """How deep the brackets of a JSON text are nested, those in strings apart."""
+    if value.count(b"[") + value.count(b"{") <= DEPTH_MAX:
+        return 0  # not worth a walk
+    depth = deepest = 0
+    for token in re.findall(rb'"(?:[^"\\]|\\.)*"|[\[{\]}]', value, re.DOTALL):
+        depth += {b"[": 1, b"{": 1, b"]": -1, b"}": -1}.get(token, 0)
+        deepest = max(deepest, depth)
+    return deepest
 
 
 def _at(document: Any, path: tuple[str, ...], reason: str = "wrong_type") -> Any:

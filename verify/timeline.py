@@ -75,12 +75,14 @@ def _manifest(content: Any, record: Record) -> Manifest:
         all(type(number) is int for number in (manifest.version, manifest.size, manifest.chunks)), "integers expected"
     )
     _must(re.fullmatch("[0-9a-f]{64}", manifest.sha256) is not None, "sha256 is not 64 hex digits")
+    _must(type(content["created_at"]) in (int, float), "created_at is no time")
     _must(1 <= manifest.chunks <= manifest.size, "chunks are from 1 to the size")
     return manifest
 
 
 def _activation(content: Any, record: Record) -> Activation:
     sequence, version, effective_from_s = content["sequence"], content["version"], content["effective_from_s"]
+    _must(type(content["author"]) is str, "author is no text")
     _must(type(sequence) is int and type(version) is int, "sequence and version must be integers")
     _must(
         type(effective_from_s) in (int, float) and math.isfinite(effective_from_s), "effective_from_s must be a number"

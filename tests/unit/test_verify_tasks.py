@@ -30,7 +30,14 @@ class Minimal(hand_made.HandMade):
         self.records = defaultdict(list)
         model = identity_model(columns)
         sha256 = hashlib.sha256(model).hexdigest()
-        manifest = {"pipeline": "toy", "version": 1, "sha256": sha256, "size": len(model), "chunks": 1}
+        manifest = {
+            "pipeline": "toy",
+            "version": 1,
+            "sha256": sha256,
+            "size": len(model),
+            "chunks": 1,
+            "created_at": 0.0,
+        }
         self.append("models", 0, b"release/1", manifest, 0)
         self.activate(1, 1, 0.0, 0)
         self.append("model-bytes", 0, f"{sha256}/0".encode(), model, 0)

@@ -14,7 +14,14 @@ def models(*entries):
     records = []
     for offset, (kind, number, *rest) in enumerate(entries):
         stamped_s = rest[2] if kind == "activation" else 0
-        content = {"pipeline": "p", "version": number, "sha256": f"{number:064x}", "size": 1, "chunks": 1}
+        content = {
+            "pipeline": "p",
+            "version": number,
+            "sha256": f"{number:064x}",
+            "size": 1,
+            "chunks": 1,
+            "created_at": 0.0,
+        }
         if kind == "activation":
             content = {"sequence": number, "version": rest[0], "effective_from_s": rest[1], "author": "me"}
         key, value = f"{kind}/{number}".encode(), json.dumps(content).encode()
@@ -91,7 +98,9 @@ def test_a_reader_of_a_beginning_may_have_known_less():
 
 def test_what_is_no_release_and_no_activation_counts_for_nothing():
     """Malformed records are listed; tombstones and other keys are passed over."""
-    good = json.dumps({"pipeline": "p", "version": 1, "sha256": "a" * 64, "size": 1, "chunks": 1}).encode()
+    good = json.dumps(
+        {"pipeline": "p", "version": 1, "sha256": "a" * 64, "size": 1, "chunks": 1, "created_at": 0.0}
+    ).encode()
     bad = [(b"release/1", b"{"), (b"release/2", good), (b"activation/1", b"[]"), (b"activation/1", b'{"sequence": 1}')]
     rest = [(b"release/1", None), (b"note", b"{"), (None, b"x"), (b"release/1", good.replace(b'"p"', b'"q"'))]
     records = [Record("p.models", 0, offset, 0, *pair) for offset, pair in enumerate(bad + rest)]

@@ -44,7 +44,7 @@ class Ledger:
     counted from the contributions, so that a crash at any time loses nothing: on opening, the records from `positions`
     on are to be added again.
 
-    waypoints: the positions that those counts stand at, in ascending order (`Tallies.waypoints`).
+    waypoints: the positions that those counts stand at (`Tallies.waypoints`).
     pending_max: ids to be remembered; beyond it the oldest are dropped and counted as `pending_dropped`.
     copies_within: predictions among which copies are known although their ids are long forgotten.
 

@@ -29,6 +29,15 @@ class Block(msgspec.Struct, frozen=True, array_like=True):
     """Positions: next offsets; the counts hold all before them and nothing after."""
     panes: dict[int, Counters]
     """By the pane's place in the block."""
+    before: tuple[int, int] = (0, 0)
+    """The positions that it was written over."""
+    replaced: dict[int, Counters | None] = {}
+    """What the panes were there that the last write changed; None for those it added."""
+
+    def undone(self) -> Block:
+        """The block before it was written last."""
+        panes = {place: counters for place, counters in (self.panes | self.replaced).items() if counters is not None}
+        return Block(*self.before, panes)
 
     def encode(self) -> bytes:
         """The row's value."""

@@ -63,7 +63,8 @@ class Tallies:
     """Counts of one partition of a pipeline, kept in *rows*.
 
     rows: the table; values are written back whole, the ledger row last. They must become durable in the order in which
-    they are written (one changelog partition): what the ledger row says it has consumed, all other rows have.
+    they are written (one changelog partition), before `apply` is called again: so all other rows have what the ledger
+    row says it has consumed, and those that a crash left with more are taken back to what they were.
     """
 
     def __init__(
@@ -83,16 +84,18 @@ class Tallies:
         self._prefix = partition_prefix(contract.name, partition)
         value = rows.get(ledger_key(self._prefix))
         self.ledger = LedgerRow() if value is None else decode_ledger_row(value)
-        self._furthest = self._counted = Positions(self.ledger.predictions, self.ledger.labels)
+        self._counted = Positions(self.ledger.predictions, self.ledger.labels)
         self._ends: list[tuple[float, PaneKey]] = []
         """A heap of blocks by the event time from which on they are kept no longer."""
+        self._torn: dict[PaneKey, Block] = {}
+        """Blocks that were written when the ledger row was not any more, as they were before."""
         for key in list(rows.keys()):
             self._open_row(key)
         heapq.heapify(self._ends)
 
     def waypoints(self) -> list[Positions]:
         """The positions that the rows stand at: what a ledger opened on top of them has to pass through."""
-        return [self._counted] if self._furthest == self._counted else [self._counted, self._furthest]
+        return [self._counted]
 
     def apply(self, contributions: Sequence[Contribution], positions: Positions, *, event_time_s: float) -> Changes:
         """Count what the rows do not hold yet, and drop the rows that are too old.
@@ -100,27 +103,18 @@ class Tallies:
         positions, event_time_s: those of the ledger that made the contributions, after it made them.
         """
         new = [c for c in contributions if not _holds(self._counted, c)]
+        self._mend()
         finest: dict[PaneKey, Sum] = {}
-        doubtful: list[Contribution] = []
-        furthest = self._furthest
         width_s = self._windows_s[0]
         for c in new:
             if c.kind is Kind.PREDICTED or c.kind is Kind.JOINED:
-                if _holds(furthest, c):
-                    doubtful.append(c)
-                    continue
-                key = PaneKey(c.version, width_s, pane_start(c.event_at, width_s))
-                self._count(c, finest, key)
+                self._count(c, finest, PaneKey(c.version, width_s, pane_start(c.event_at, width_s)))
         ledger = self._next_ledger(new, positions, event_time_s)
-        parts = self._rolled_up({key: each.counters() for key, each in finest.items()})
-        for key, each in self._beyond_their_rows(doubtful).items():
-            parts.setdefault(key, []).append(each)
-        panes = self._write_blocks(parts, positions, event_time_s)
+        panes = self._write_blocks(finest, positions, event_time_s)
         gone = self._drop_old(event_time_s)
         self._rows[ledger_key(self._prefix)] = ledger.encode()
         self.ledger = ledger
         self._counted = Positions(ledger.predictions, ledger.labels)
-        self._furthest = _later(furthest, self._counted)
         return Changes(panes, gone, ledger)
 
     def everything(self) -> Changes:
@@ -134,9 +128,10 @@ class Tallies:
         parsed = parse_block_key(self._prefix, key)
         if parsed is None:
             return
-        block = decode_block(self._rows[key])
-        self._furthest = _later(self._furthest, Positions(block.predictions, block.labels))
-        self._ends.append((self._end(parsed[1], parsed[2]), PaneKey(*parsed)))
+        block_at, block = PaneKey(*parsed), decode_block(self._rows[key])
+        if block.predictions > self._counted.predictions or block.labels > self._counted.labels:
+            self._torn[block_at] = block.undone()
+        self._ends.append((self._end(block_at.window_s, block_at.start_s), block_at))
 
     def _end(self, window_s: int, block_start_s: int) -> float:
         """The event time from which on a block is kept no longer."""
@@ -151,34 +146,27 @@ class Tallies:
         else:
             each.joined(c, regression=self._regression)
 
-    def _rolled_up(self, finest: dict[PaneKey, Counters]) -> dict[PaneKey, list[Counters]]:
-        """The parts of every pane of every window, made of those of the finest."""
-        parts: dict[PaneKey, list[Counters]] = {}
-        for key, counters in finest.items():
+    def _mend(self) -> None:
+        """Write back the blocks that a crash left ahead of the ledger row."""
+        for block_at, block in self._torn.items():
+            self._rows[self._key(block_at)] = block.encode()
+        self._torn.clear()
+
+    def _rolled_up(self, finest: dict[PaneKey, Sum]) -> dict[PaneKey, dict[PaneKey, list[Counters]]]:
+        """By block, then pane, of every window: the parts to be added, made of those of the finest window."""
+        parts: dict[PaneKey, dict[PaneKey, list[Counters]]] = {}
+        for key, each in finest.items():
+            counters = each.counters()
             for window_s in self._windows_s:
                 pane = PaneKey(key.version, window_s, pane_start(key.start_s, window_s))
-                parts.setdefault(pane, []).append(counters)
+                parts.setdefault(_block_of(pane), {}).setdefault(pane, []).append(counters)
         return parts
 
-    def _beyond_their_rows(self, doubtful: Iterable[Contribution]) -> dict[PaneKey, Counters]:
-        """What the panes lack of contributions that some row holds, and others may not: a crash was between them."""
-        sums: dict[PaneKey, Sum] = {}
-        for c in doubtful:
-            for window_s in self._windows_s:
-                key = PaneKey(c.version, window_s, pane_start(c.event_at, window_s))
-                block = self._read(_block_of(key))
-                if block is None or not _holds(Positions(block.predictions, block.labels), c):
-                    self._count(c, sums, key)
-        return {key: each.counters() for key, each in sums.items()}
-
     def _write_blocks(
-        self, parts: dict[PaneKey, list[Counters]], positions: Positions, event_time_s: float
+        self, finest: dict[PaneKey, Sum], positions: Positions, event_time_s: float
     ) -> dict[PaneKey, Pane]:
-        by_block: dict[PaneKey, dict[PaneKey, list[Counters]]] = {}
-        for key, each in parts.items():
-            by_block.setdefault(_block_of(key), {})[key] = each
         changed: dict[PaneKey, Pane] = {}
-        for block_at, panes in by_block.items():
+        for block_at, panes in self._rolled_up(finest).items():
             end = self._end(block_at.window_s, block_at.start_s)
             if end <= event_time_s:
                 continue  # too old to be kept; the totals have it
@@ -186,14 +174,15 @@ class Tallies:
             if old is None:
                 heapq.heappush(self._ends, (end, block_at))
                 old = Block(0, 0, {})
-            at = _later(Positions(old.predictions, old.labels), positions)
             counters = dict(old.panes)
+            replaced: dict[int, Counters | None] = {}
             for key, each in panes.items():
                 place = (key.start_s - block_at.start_s) // key.window_s
-                known = counters.get(place)
+                known = replaced[place] = counters.get(place)
                 counters[place] = merged(each if known is None else [known, *each])
-                changed[key] = Pane(at, counters[place])
-            self._rows[self._key(block_at)] = Block(at.predictions, at.labels, counters).encode()
+                changed[key] = Pane(positions, counters[place])
+            new = Block(positions.predictions, positions.labels, counters, (old.predictions, old.labels), replaced)
+            self._rows[self._key(block_at)] = new.encode()
         return changed
 
     def _drop_old(self, event_time_s: float) -> list[PaneKey]:
@@ -227,10 +216,14 @@ class Tallies:
         totals = dict(row.totals)
         for version, each in sums.items():
             totals[version] = totals.get(version, Counters()) + each.counters()
-        at = _later(self._counted, positions)
+        at = Positions(
+            max(positions.predictions, self._counted.predictions), max(positions.labels, self._counted.labels)
+        )
         return LedgerRow(at.predictions, at.labels, max(row.event_time_s, event_time_s), seen, dropped, counts, totals)
 
     def _read(self, block_at: PaneKey) -> Block | None:
+        if block_at in self._torn:
+            return self._torn[block_at]
         value = self._rows.get(self._key(block_at))
         return None if value is None else decode_block(value)
 
@@ -256,7 +249,3 @@ def _block_of(key: PaneKey) -> PaneKey:
 def _holds(positions: Positions, c: Contribution) -> bool:
     """Whether counts at *positions* hold *c*."""
     return c.prediction_offset < positions.predictions and c.label_offset < positions.labels
-
-
-def _later(one: Positions, other: Positions) -> Positions:
-    return Positions(max(one.predictions, other.predictions), max(one.labels, other.labels))

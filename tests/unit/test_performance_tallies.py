@@ -160,7 +160,7 @@ def test_a_batch_writes_a_handful_of_rows_and_the_ledger_row_last():
 
 
 def test_what_the_rows_hold_is_not_counted_again():
-    """A row that became durable before a crash, and one that did not: each counts what it lacks."""
+    """A row that became durable when the ledger row did not any more is taken back, and counts anew."""
     before = {}
     Tallies(before, contract(), 0).apply([predicted(0, 5.0)], Positions(1, 0), event_time_s=5.0)
     after = dict(before)
@@ -169,12 +169,26 @@ def test_what_the_rows_hold_is_not_counted_again():
     whole = tallies.apply(events, Positions(3, 1), event_time_s=70.0)
     torn = before | {"fraud/0/1/all/60/0": after["fraud/0/1/all/60/0"]}
     tallies = Tallies(torn, contract(), 0)
-    assert tallies.waypoints() == [Positions(1, 0), Positions(3, 1)]
+    assert tallies.waypoints() == [Positions(1, 0)]
+    assert published(tallies.everything())["1/all/60/0/0"]["predicted"] == 1
     tallies.apply([predicted(0, 5.0), *events], Positions(3, 1), event_time_s=70.0)
     assert torn == after
     assert tallies.waypoints() == [Positions(3, 1)]
     assert published(tallies.everything()) == published(Tallies(after, contract(), 0).everything())
     assert published(whole)["ledger/0"] == published(tallies.everything())["ledger/0"]
+
+
+def test_a_row_that_is_ahead_is_taken_back_even_if_nothing_is_counted_in_it_again():
+    """Else the ledger row would pass it by, and it would hold what another reading may count elsewhere."""
+    before = {}
+    Tallies(before, contract(), 0).apply([predicted(0, 5.0)], Positions(1, 0), event_time_s=5.0)
+    after = dict(before)
+    Tallies(after, contract(), 0).apply([joined(0, 0, 5.0)], Positions(1, 1), event_time_s=5.0)
+    torn = before | {"fraud/0/1/all/60/0": after["fraud/0/1/all/60/0"]}
+    tallies = Tallies(torn, contract(), 0)
+    tallies.apply([other(Kind.TOO_LATE, 0)], Positions(1, 1), event_time_s=5.0)
+    found = published(Tallies(torn, contract(), 0).everything())
+    assert (found["1/all/60/0/0"]["n"], found["ledger/0"]["joined"], found["ledger/0"]["too_late"]) == (0, 0, 1)
 
 
 def test_partitions_do_not_see_each_others_rows():

@@ -25,6 +25,7 @@ from app.transport.deliveries import Deliveries
 from app.transport.lean import lean_record
 
 _RECORD_OVERHEAD_BYTES = 100
+_IDLE_AFTER_S = 2.0
 _WAIT_FOR_ROOM_S = 0.005
 """How long a fetch of the others may block while a partition waits for room; room comes within milliseconds."""
 
@@ -36,11 +37,13 @@ class Limits(NamedTuple):
     """Bytes of one topic that may be delivered and not yet done, over all its partitions."""
     in_flight_batches: int = 3
     """Batches of one partition that may be delivered and not yet done: one worked on, the next ones ready."""
-    fetch_wait_ms: int = 20
-    """How long the broker may hold a fetch while no record is there.
+    fetch_wait_ms: int = 5
+    """How long the broker may hold a fetch for which it has no record, while records come.
 
     One request covers all idle partitions of a broker; a partition that was drained meanwhile can only join the next.
     """
+    idle_fetch_wait_ms: int = 100
+    """The same when no record has come for `_IDLE_AFTER_S`; the first one that comes ends the wait anyway."""
     settle_s: float = 20.0
     """How long a rebalance waits for batches that agents are working on."""
 
@@ -50,10 +53,14 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         client = super()._create_worker_consumer(transport)
-        client._fetch_max_wait_ms = self.app.limits.fetch_wait_ms  # noqa: SLF001  Faust fixes it at 1.5 s
+        client._fetch_max_wait_ms = self.app.limits.idle_fetch_wait_ms  # noqa: SLF001  Faust fixes it at 1.5 s
         # Records of a transaction that was aborted were never meant to be seen; Faust reads them outside its own mode.
         client._isolation_level = "read_committed"  # noqa: SLF001
         return client
+
+    def set_fetch_wait(self, wait_ms: int) -> None:
+        """Let the broker hold the coming fetches for that long."""
+        self._ensure_consumer()._fetcher._fetch_max_wait_ms = wait_ms  # noqa: SLF001
 
     async def _fetch_records(self, consumer: Any, *args: Any, **kwargs: Any) -> Any:
         for tp, fetched in consumer._fetcher._records.items():  # noqa: SLF001
@@ -76,6 +83,8 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         self._astray: set[TP] = set()
         """Partitions whose client position is not where the stream stands; they are sought before the next fetch."""
         self._parked: set[TP] = set()
+        self._busy_until_s = 0.0
+        self._fetch_wait_ms = self._limits.idle_fetch_wait_ms
         self._wake = asyncio.Event()
         self._last_at_s: dict[TP, float] = {}
         self._unsaved: dict[TP, int] = {}
@@ -109,6 +118,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         generation = self.app.consumer_generation_id
         if fetched is None or self.should_stop:
             return
+        self._suit_fetch_wait(came=bool(fetched))
         for aiokafka_tp, records in fetched.items():
             tp = TP(aiokafka_tp.topic, aiokafka_tp.partition)
             if not self.flow_active or self._epochs.get(tp, 0) != epochs.get(tp) or tp in self._parked:
@@ -152,6 +162,15 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
             return False
         same_topic = (d.in_flight_bytes for other, d in self._deliveries.items() if other.topic == tp.topic)
         return sum(same_topic) < self._limits.in_flight_bytes
+
+    def _suit_fetch_wait(self, *, came: bool) -> None:
+        now_s = self.loop.time()
+        if came:
+            self._busy_until_s = now_s + _IDLE_AFTER_S
+        wait_ms = self._limits.fetch_wait_ms if now_s < self._busy_until_s else self._limits.idle_fetch_wait_ms
+        if wait_ms != self._fetch_wait_ms:
+            self._fetch_wait_ms = wait_ms
+            self._thread.set_fetch_wait(wait_ms)
 
     async def _wait_for_wake(self, timeout_s: float) -> None:
         self._wake.clear()

@@ -14,9 +14,11 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import click
 import structlog
 import uvloop
 
+from app.errors import ConfigurationError, FaustOnnxError
 from app.features import Contract, load_contracts
 from app.logs import configure_logs
 from app.settings import Settings
@@ -73,6 +75,7 @@ def run(settings: Settings, ready_file: Path | None = None) -> int:
     app.ready_file = ready_file
     _spare_the_collector()
     worker = app.Worker(loglevel=None, override_logging=False, quiet=True, redirect_stdouts=False)
+    worker.spinner = None  # it would write escape sequences into logs
     try:
         worker.execute_from_commandline()
     except SystemExit as ended:
@@ -101,7 +104,12 @@ def _end_soon() -> None:
 
 def __getattr__(name: str) -> Any:
     if name == "app":
-        app = prepare(Settings.load())
+        try:
+            app = prepare(Settings.load())
+        except FaustOnnxError as error:  # who asks is Faust's command line, which is click's and prints this in a line
+            told = click.ClickException(str(error))
+            told.exit_code = 2 if isinstance(error, ConfigurationError) else 1
+            raise told from error
         setattr(sys.modules[__name__], name, app)
         return app
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

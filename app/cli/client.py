@@ -26,12 +26,25 @@ def run_client(work: Coroutine[Any, Any, T], broker: str) -> T:
     # What it logs while it cannot connect says less than the error that follows.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     try:
-        return asyncio.run(work)
+        return asyncio.run(_when_reached(work, broker))
     except (KafkaError, TimeoutError) as error:
         raise BrokerError(
             f"Kafka at {broker} does not answer ({error or type(error).__name__}): is it running, and is the address "
             "right? Set it with --broker or FAUST_ONNX_BROKER; `faust-onnx broker` starts one"
         ) from error
+
+
+async def _when_reached(work: Coroutine[Any, Any, T], broker: str) -> T:
+    """The result of *work*, begun once the broker has answered: what is missing is then said the same everywhere."""
+    from app.topology.topics import admin_client  # noqa: PLC0415  # as above
+
+    try:
+        async with admin_client(broker):
+            pass
+    except BaseException:
+        work.close()
+        raise
+    return await work
 
 
 async def read_topic(

@@ -29,7 +29,7 @@ _LOG_LINES = 15
 _READY_POLL_S = 0.05
 
 
-class WorkerDied(FaustOnnxError):  # noqa: N818 - named as app.errors names what happened
+class WorkerDied(FaustOnnxError):
     """The worker ended although nobody had told it to."""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from dataclasses import asdict, dataclass
+from difflib import get_close_matches
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -143,7 +144,14 @@ def load_contracts(models_dir: Path, pipelines: Iterable[str]) -> dict[str, Cont
     contracts = {}
     for pipeline in pipelines:
         path = models_dir / pipeline / "contract.toml"
-        contract = Contract.load(path)
+        try:
+            contract = Contract.load(path)
+        except ConfigurationError as error:
+            known = [each.parent.name for each in models_dir.glob("*/contract.toml")]
+            near = None if pipeline in known else next(iter(get_close_matches(pipeline, known, n=1)), None)
+            if near is None:
+                raise
+            raise ConfigurationError(f"{error}; did you mean {near}?") from error
         if contract.name != pipeline:
             raise ConfigurationError(
                 f'{path}: name: is "{contract.name}" in the folder of "{pipeline}"; for example: name = "{pipeline}"'

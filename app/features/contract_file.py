@@ -121,7 +121,10 @@ def _threshold(table: TomlTable, task: Task) -> float:
     if task != "binary":
         table.absent("threshold", f"a {task} task has no threshold")
         return 0.5
-    return table.number("threshold", default=0.5)
+    threshold = table.number("threshold", default=0.5)
+    if not 0 <= threshold <= 1:
+        raise table.error("threshold", f"expected a probability from 0 to 1, got {threshold:g}")
+    return threshold
 
 
 def _topics(table: TomlTable, pipeline: str) -> Topics:

@@ -23,7 +23,7 @@ _TOPIC_APPEARS_WITHIN_S = 3.0
 _RETRY_S = 0.5
 
 
-class TopicRecreated(BrokerError):  # noqa: N818 - the tree of app.errors names what happened
+class TopicRecreated(BrokerError):
     """The topic ends before what was already read of it: it is another topic now."""
 
 

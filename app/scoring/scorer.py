@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from app.scoring.inputs import ToFeeds
 
 
+ROUNDING = 1e-5
+"""How far float32 arithmetic may carry a probability out of [0, 1]; it is published as 0 or 1 then."""
+
+
 class Scores(NamedTuple):
     """What the model says of each kept record of a batch, in its order; rows in `failed` mean nothing elsewhere."""
 
@@ -74,11 +78,22 @@ class Scorer:
             numbers = self._run(decoded)
         except (SessionError, MemoryError):
             numbers = self._one_by_one(decoded, failed)
-        finite = np.isfinite(numbers) if numbers.ndim == 1 else np.isfinite(numbers).all(axis=1)
-        if not finite.all():
-            for index in np.flatnonzero(~finite).tolist():
-                failed.setdefault(index, "the model gives NaN or infinity")
+        for problem, good in self._judged(numbers):
+            if not good.all():
+                rows = good if good.ndim == 1 else good.all(axis=1)
+                for index in np.flatnonzero(~rows).tolist():
+                    failed.setdefault(index, problem)
+        if self.contract.task != "regression":
+            numbers = np.clip(numbers, 0, 1)
         return self._scores(numbers, failed)
+
+    def _judged(self, numbers: npt.NDArray[np.floating]) -> list[tuple[str, npt.NDArray[np.bool_]]]:
+        """What may be wrong with the model's answers, and where it is not."""
+        checks = [("the model gives NaN or infinity", np.isfinite(numbers))]
+        if self.contract.task != "regression":
+            good = (numbers >= -ROUNDING) & (numbers <= 1 + ROUNDING)
+            checks.append(("the model gives a number outside 0 to 1, which is no probability", good))
+        return checks
 
     def _run(self, decoded: DecodedBatch) -> npt.NDArray[np.floating]:
         [value] = self._session.run([self._output.name], self._to_feeds(decoded))

@@ -92,7 +92,7 @@ class Settings(BaseSettings):
     )
     pending_max: Count = Field(
         5_000_000,
-        description="Events remembered for their label, in all; beyond, the oldest are dropped and counted.",
+        description="Events of a partition remembered for their label; beyond, the oldest are dropped and counted.",
         examples=[5_000_000],
     )
     commit_interval_s: Seconds = Field(0.5, description="Time between commits of offsets.", examples=[0.5])

@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
+DEFERRED_MAX = 50_000
+"""Records of a partition's topic held while a ledger that is read again waits for the other topic."""
+
 
 class PartitionDesk:
     """The ledger and the counts of one partition, while this worker has it."""
@@ -48,6 +51,13 @@ class PartitionDesk:
         self.tallies = tallies
         self.committed = committed
         self.unpublished: Changes | None = tallies.everything()
+        self.parked: set[str] = set()
+        """Topics that wait for the other one."""
+
+    def is_ahead(self, predictions: bool) -> bool:  # noqa: FBT001  one topic or the other
+        """True when more of the topic was read than can be counted before the other one is read as far."""
+        waiting = self.ledger.deferred_predictions if predictions else self.ledger.deferred_labels
+        return waiting > DEFERRED_MAX
 
     def take_unpublished(self) -> Changes | None:
         """What changed since it was last asked for."""
@@ -64,6 +74,7 @@ class FeedbackDesk:
         settings: Settings,
         table: BatchTable,
         producer: Callable[[], Producer],
+        consumer: Callable[[], Consumer],
         metrics: Metrics,
         store_path: Callable[[int], Path],
         turns: Turns,
@@ -73,6 +84,7 @@ class FeedbackDesk:
         self._settings = settings
         self._table = table
         self._producer = producer
+        self._consumer = consumer
         self._metrics = metrics
         self._store_path = store_path
         self._turns = turns
@@ -99,9 +111,14 @@ class FeedbackDesk:
             first = await consumer.earliest_offsets(*pair)
             ends = await consumer.highwaters(*pair)
             positions = desk.ledger.positions
-            for each, position in zip(pair, (positions.predictions, positions.labels), strict=True):
-                self._check(each, position, first[each] or 0, ends[each] or 0)
+            counted = max(desk.tallies.waypoints(), key=lambda at: (at.predictions, at.labels))
+            for each, position, reached in (
+                (pair[0], positions.predictions, counted.predictions),
+                (pair[1], positions.labels, counted.labels),
+            ):
+                self._check(each, position, reached, first[each] or 0, ends[each] or 0)
                 starts[each] = max(position, first[each] or 0)
+            desk.ledger.begin_at(Positions(*(first[each] or 0 for each in pair)))
             self._desks[tp.partition] = desk
         return starts
 
@@ -124,11 +141,11 @@ class FeedbackDesk:
             store.close()
             raise
 
-    def _check(self, tp: TP, position: int, first: int, end: int) -> None:
-        if position > end:
+    def _check(self, tp: TP, position: int, reached: int, first: int, end: int) -> None:
+        if max(position, reached) > end:
             raise BrokerError(
-                f"{tp.topic}-{tp.partition} ends at offset {end}, but was counted up to {position}: the topic was made "
-                "anew or has lost records. Take another FAUST_ONNX_APP_ID to count from the start"
+                f"{tp.topic}-{tp.partition} ends at offset {end}, but was counted up to {max(position, reached)}: "
+                "the topic was made anew or has lost records. Take another FAUST_ONNX_APP_ID to count from the start"
             )
         if 0 < position < first:
             log.warning("records were removed before they were counted", topic=tp.topic, partition=tp.partition,
@@ -155,6 +172,10 @@ class FeedbackDesk:
             return
         began = time.perf_counter()
         desk = self._desks[batch.partition]
+        if desk.is_ahead(batch.topic == self.contract.topics.predictions):
+            desk.parked.add(batch.topic)
+            self._consumer().park(batch)
+            return
         limit = self._settings.max_record_bytes
         next_offset = batch.delivery.next_offset
         if batch.topic == self.contract.topics.predictions:
@@ -168,12 +189,21 @@ class FeedbackDesk:
         refused = await self._refuse(batch, rejected, desk.committed.get(batch.topic, 0))
         await self._table.save(batch.partition, timestamp_ms=int(time.time() * 1000))
         await acknowledged(refused)
+        if batch.delivery.void:
+            return  # the partition was lost meanwhile; its next owner counts the batch again, and the rows only once
         desk.ledger.checkpoint()
         batch.done()
+        self._unpark(desk, batch.partition)
         desk.unpublished = changes if desk.unpublished is None else desk.unpublished.then(changes)
         self._count(batch, contributions, changes)
         count_outcomes(self._metrics, self.contract, before, changes.ledger)
         self._turns.took(time.perf_counter() - began)
+
+    def _unpark(self, desk: PartitionDesk, partition: int) -> None:
+        for topic in list(desk.parked):
+            if not desk.is_ahead(topic == self.contract.topics.predictions):
+                desk.parked.discard(topic)
+                self._consumer().unpark(topic, partition)
 
     async def _refuse(self, batch: Batch, rejected: list[Rejected], committed: int) -> list[asyncio.Future[Any]]:
         """Dead letters of the records that no one has refused before: a ledger may read records again."""

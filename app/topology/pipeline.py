@@ -53,7 +53,9 @@ class Pipeline:
             on_failure,
         )
         table = app.batch_table(f"{contract.name}-tallies", partitions=partitions)
-        self.feedback = FeedbackDesk(contract, settings, table, lambda: app.producer, metrics, store_path, turns)
+        self.feedback = FeedbackDesk(
+            contract, settings, table, lambda: app.producer, lambda: app.consumer, metrics, store_path, turns
+        )
         self.performance = PerformanceReader(settings.broker, contract)
         metrics.serve(contract.name, n_classes=len(contract.classes))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Mapping
 from typing import NamedTuple
@@ -15,6 +16,8 @@ from app.registry import model_topic_configs
 
 _COMPACT = {"cleanup.policy": "compact"}
 _DELETE = {"cleanup.policy": "delete"}
+_ANSWER_S = 10.0
+"""How long a broker may take to say its first word: the client itself waits 40 s for a port that is open and silent."""
 
 
 class Topic(NamedTuple):
@@ -55,11 +58,13 @@ async def admin_client(bootstrap: str) -> AsyncIterator[AIOKafkaAdminClient]:
     """A started admin client; raises BrokerError when Kafka cannot be reached."""
     client = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
     try:
-        await client.start()
+        async with asyncio.timeout(_ANSWER_S):
+            await client.start()
     except (KafkaError, OSError) as error:
         await client.close()
+        why = str(error) or f"no answer within {_ANSWER_S:g} s"
         raise BrokerError(
-            f"Kafka at {bootstrap} cannot be reached ({error}): is it running, and is FAUST_ONNX_BROKER right?"
+            f"Kafka at {bootstrap} cannot be reached ({why}): is it running, and is FAUST_ONNX_BROKER right?"
         ) from error
     try:
         yield client

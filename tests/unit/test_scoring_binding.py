@@ -31,12 +31,14 @@ def test_a_single_probability_is_that_of_the_positive_class(make_contract, model
     assert (scores.score, scores.predictions) == ([0.25, 0.5], ["no", "yes"])
 
 
-def test_raw_decision_scores_have_a_threshold_of_their_own(make_contract, models, answers):
-    """A score outside [0, 1] is published as it is."""
+def test_a_number_outside_0_to_1_is_no_probability(make_contract, models, answers):
+    """It fails its row and no other; what rounding carried over the edge is published as the edge."""
     model = models.graph(IDENTITY, {"a": ("FLOAT", ["N", 1])}, {"out": ("FLOAT", ["N", 1])})
-    scores = answers(model, make_contract(A, threshold="-2"), [{"a": -3}, {"a": -2}, {"a": 7}])
+    scores = answers(model, make_contract(A), [{"a": 7}, {"a": 1.000001}, {"a": -0.000001}, {"a": -3}])
 
-    assert (scores.score, scores.predictions) == ([-3, -2, 7], ["no", "yes", "yes"])
+    assert sorted(scores.failed) == [0, 3]
+    assert scores.score is not None
+    assert scores.score[1:3] == [1, 0]
 
 
 def test_the_published_score_is_compared_with_the_threshold(make_contract, models, answers):

@@ -120,7 +120,7 @@ class Settings(BaseSettings):
         examples=["32MiB"],
     )
     session_timeout_s: Seconds = Field(
-        30.0, description="Silence after which Kafka gives a worker's partitions to others.", examples=[30]
+        10.0, description="Silence after which Kafka gives a worker's partitions to others.", examples=[10]
     )
     log_level: Annotated[Literal["debug", "info", "warning", "error"], Must("debug, info, warning or error")] = Field(
         "info", description="The least that is logged.", examples=["info"]

@@ -100,8 +100,12 @@ async def resend(producer: AIOKafkaProducer, letter: DeadLetter) -> Any:
     if letter.source is None:
         raise ValueError("a dead letter without a source cannot be sent anywhere")
     topic, partition, _ = letter.source
-    origin = f"{letter.topic}-{letter.partition}-{letter.offset}".encode()
-    return await producer.send(topic, letter.value, letter.key, partition=partition, headers=[(REPLAYED_FROM, origin)])
+    headers = [(REPLAYED_FROM, f"{letter.topic}-{letter.partition}-{letter.offset}".encode())]
+    if letter.key is not None or letter.value is not None:
+        return await producer.send(topic, letter.value, letter.key, partition=partition, headers=headers)
+    batch = producer.create_batch()  # `send` takes no record with neither, although Kafka does
+    batch.append(key=None, value=None, timestamp=None, headers=headers)
+    return await producer.send_batch(batch, topic, partition=partition)
 
 
 def bytes_as_json(value: bytes | None) -> Any:

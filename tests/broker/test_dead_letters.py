@@ -11,6 +11,7 @@ import sys
 import time
 import uuid
 from collections import Counter
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -152,30 +153,39 @@ async def _sent(bootstrap, tmp_path_factory):
     path = one.models_dir / one.name / "contract.toml"
     path.write_text(CONTRACT.format(name=one.name))
     one.contract = Contract.load(path)
-    await one.create()
-    await one.publish(model=square_root_model())
-    run = Run(one, one.start_worker(max_record_bytes=MAX_RECORD_BYTES))
-    await run.worker.ready()
-    producer = AIOKafkaProducer(bootstrap_servers=bootstrap, linger_ms=300, max_batch_size=1 << 19)
-    async with producer:
-        await _send_all(run, producer)
-    yield run
-    one.stop()
+    with ExitStack() as ending:
+        ending.callback(one.stop)
+        await one.create()
+        await one.publish(model=square_root_model())
+        run = Run(one, one.start_worker(max_record_bytes=MAX_RECORD_BYTES))
+        await run.worker.ready()
+        producer = AIOKafkaProducer(bootstrap_servers=bootstrap, linger_ms=300, max_batch_size=1 << 19)
+        async with producer:
+            await _send_all(run, producer)
+        yield run
 
 
 async def _send_all(run, producer):
     waiting = []
 
-    async def send(topic, value, partition, *outcome):
+    async def send(topic, value, partition, *outcome, key=b"ann"):
         name = run.pipeline.topics.features if topic == FEATURES else run.pipeline.topics.labels
-        future = await producer.send(name, value, key=b"ann", partition=partition)
+        if key is None and value is None:  # Kafka takes it, although this client's `send` does not
+            batch = producer.create_batch()
+            batch.append(key=None, value=None, timestamp=None)
+            future = await producer.send_batch(batch, name, partition=partition)
+        else:
+            future = await producer.send(name, value, key=key, partition=partition)
         waiting.append((future, outcome, value))
 
     for number, (reason, (topic, value)) in enumerate((r, c) for r, cases in CASES.items() for c in cases):
         partition = number % 2
         before, after = f"{reason}-{number}-before", f"{reason}-{number}-after"
         await send(FEATURES, event(id=before), partition, before)
-        await send(topic, value, partition, reason, b"ann")
+        # A record without a key is not held against its `key_field`.
+        without = reason in (Reason.NULL_VALUE, Reason.SCORING_FAILED) or number % 3 == 0
+        key = None if without and reason is not Reason.BAD_ID else b"ann"
+        await send(topic, value, partition, reason, key, key=key)
         await send(FEATURES, event(id=after), partition, after)
         await send(LABELS, label(id=before, label=1.0 if number % 3 else 1), partition)
         await send(LABELS, label(id=after, label=0, at=...), partition)
@@ -311,7 +321,8 @@ async def test_listed_and_shown_as_they_are(run):
     letter = next(each for each in listed["dead_letters"] if each["reason"] == "scoring_failed")
     code, shown, _ = await command(run, "show", f"{letter['partition']}:{letter['offset']}")
     place = (letter["source_topic"], letter["source_partition"], letter["source_offset"])
-    assert (code, shown["value"].encode(), shown["key"]) == (0, run.broken[place][2], "ann")
+    _, key, value = run.broken[place]
+    assert (code, shown["value"].encode(), shown["key"]) == (0, value, key and key.decode())
 
 
 async def test_replayed_after_the_cause_is_gone_or_not(run, read_all, eventually):
@@ -324,10 +335,14 @@ async def test_replayed_after_the_cause_is_gone_or_not(run, read_all, eventually
     assert (code, answer["replayed"]) == (0, len(CASES[Reason.SCORING_FAILED]))
     code, answer, _ = await command(run, "replay", "--reason", "wrong_type")
     assert (code, answer["replayed"]) == (0, len(CASES[Reason.WRONG_TYPE]))
+    code, answer, talk = await command(run, "replay", "--reason", "null_value")
+    assert code == 0, talk
+    assert answer["replayed"] == len(CASES[Reason.NULL_VALUE])
     code, answer, _ = await command(run, "replay", "--reason", "bad_label", "--partition", "0")
     assert code == 0
-    expected = Counter({"wrong_type": len(CASES[Reason.WRONG_TYPE]), "bad_label": answer["replayed"]})
     assert answer["replayed"] > 1
+    expected = Counter({reason.value: len(CASES[reason]) for reason in (Reason.WRONG_TYPE, Reason.NULL_VALUE)})
+    expected["bad_label"] = answer["replayed"]
 
     async def again():
         letters = (await read_all(run.pipeline.topics.dead_letters), await read_all(run.pipeline.topics.predictions))
@@ -338,11 +353,10 @@ async def test_replayed_after_the_cause_is_gone_or_not(run, read_all, eventually
     new = [letter for letter in letters if source_of(letter) not in known]
     assert Counter(dict(letter.headers)["reason"].decode() for letter in new) == expected
     failed = {
-        (place[1], json.loads(value)["id"])
-        for place, (reason, _, value) in run.broken.items()
+        (place[1], json.loads(value)["id"], key)
+        for place, (reason, key, value) in run.broken.items()
         if reason is Reason.SCORING_FAILED
     }
     replayed = [record for record in predictions if json.loads(record.value)["version"] == 2]
-    assert {(record.partition, json.loads(record.value)["id"]) for record in replayed} == failed
+    assert {(record.partition, json.loads(record.value)["id"], record.key) for record in replayed} == failed
     assert len(replayed) == len(failed)
-    assert {record.key for record in replayed} == {b"ann"}

@@ -10,6 +10,7 @@ import re
 import time
 import uuid
 from collections import Counter, defaultdict
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from types import SimpleNamespace
 
@@ -30,21 +31,22 @@ FOREIGN = 77
 async def _started(bootstrap, tmp_path_factory):
     """Two workers on four partitions, two versions and another program's predictions; `one`, `first`, `second`."""
     one = PipelineUnderTest(bootstrap, f"web{uuid.uuid4().hex[:6]}", tmp_path_factory.mktemp("http"), partitions=4)
-    await one.create()
-    await one.publish()
-    rng = random.Random(5)
-    run = SimpleNamespace(one=one, first=await one.start_worker().ready(), alone=None)
-    await one.feed(600, rng=rng)
-    run.alone = await _metrics_when(run.first, _all_partitions_have_lag)
-    run.second = await one.start_worker().ready()
-    published = await one.publish(weights=(1.0, 0.2))
-    await _foreign(one, rng)
-    while time.time() < published.activation.effective_from_s + 0.2:
-        await one.feed(60, rng=rng)
-        await asyncio.sleep(0.2)
-    await one.feed(600, rng=rng)
-    yield run
-    one.stop()
+    with ExitStack() as ending:
+        ending.callback(one.stop)
+        await one.create()
+        await one.publish()
+        rng = random.Random(5)
+        run = SimpleNamespace(one=one, first=await one.start_worker().ready(), alone=None)
+        await one.feed(600, rng=rng)
+        run.alone = await _metrics_when(run.first, _all_partitions_have_lag)
+        run.second = await one.start_worker().ready()
+        published = await one.publish(weights=(1.0, 0.2))
+        await _foreign(one, rng)
+        while time.time() < published.activation.effective_from_s + 0.2:
+            await one.feed(60, rng=rng)
+            await asyncio.sleep(0.2)
+        await one.feed(600, rng=rng)
+        yield run
 
 
 def _all_partitions_have_lag(text):

@@ -207,6 +207,20 @@ async def test_what_is_wrong_at_the_start_is_said_in_a_sentence(settings, code, 
     assert time.monotonic() - began < 15
 
 
+@pytest.mark.parametrize(
+    ("settings", "code", "words"),
+    [({"pipelines": ""}, 2, "FAUST_ONNX_PIPELINES"), ({"broker": "127.0.0.1:1"}, 1, "127.0.0.1:1")],
+    ids=["pipelines", "broker"],
+)
+async def test_fausts_own_command_line_says_it_in_a_sentence_too(settings, code, words, pipeline):
+    """The same exit codes, and no traceback of an import."""
+    one = pipeline()
+    status, text = await run_to_end(BY_FAUST, settings_of(one, **settings))
+    assert status == code, text
+    assert words in text
+    assert "Traceback" not in text
+
+
 async def test_the_ready_file_appears_when_it_is_ready_and_not_before(pipeline, eventually):
     """An old file is removed at the start; a worker without a model is alive, says why it is not ready, and waits."""
     one = pipeline()

@@ -8,6 +8,7 @@ import asyncio
 import json
 import time
 import uuid
+from contextlib import ExitStack
 from types import SimpleNamespace
 
 import numpy as np
@@ -119,15 +120,16 @@ async def _both(bootstrap, tmp_path_factory):
     folder, tail = tmp_path_factory.mktemp("tasks"), uuid.uuid4().hex[:6]
     irises = pipeline_of(bootstrap, f"irises{tail}", folder, MULTICLASS, 4)
     sick = pipeline_of(bootstrap, f"patients{tail}", folder, REGRESSION, 10)
-    irises.made, sick.made = flowers(), patients()
-    for one in (irises, sick):
-        await one.create()
-        await one.publish(model=one.made.onnx)
-    worker = await irises.start_worker(pipelines=f"{irises.name},{sick.name}").ready()
-    await send(irises, irises.made.x, irises.made.y, to_event=flower)
-    await send(sick, sick.made.x[:200], sick.made.y, to_event=patient)
-    yield SimpleNamespace(worker=worker, irises=irises, patients=sick)
-    irises.stop()
+    with ExitStack() as ending:
+        ending.callback(irises.stop)
+        irises.made, sick.made = flowers(), patients()
+        for one in (irises, sick):
+            await one.create()
+            await one.publish(model=one.made.onnx)
+        worker = await irises.start_worker(pipelines=f"{irises.name},{sick.name}").ready()
+        await send(irises, irises.made.x, irises.made.y, to_event=flower)
+        await send(sick, sick.made.x[:200], sick.made.y, to_event=patient)
+        yield SimpleNamespace(worker=worker, irises=irises, patients=sick)
 
 
 async def predictions_of(one, read_all):

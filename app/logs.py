@@ -39,3 +39,17 @@ def configure_logs(level: str, log_format: Literal["console", "json"]) -> None:
     root.setLevel(level.upper())
     for name in _CHATTY:
         logging.getLogger(name).setLevel(logging.DEBUG if level == "debug" else logging.WARNING)
+
+
+def pass_logs_on() -> None:
+    """Hand our logs to whatever logging is set up, as Faust's own command line does, one line of text each."""
+    plain = structlog.dev.plain_traceback
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            structlog.dev.ConsoleRenderer(colors=False, pad_event_to=0, exception_formatter=plain),
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )

@@ -20,7 +20,7 @@ import uvloop
 
 from app.errors import ConfigurationError, FaustOnnxError
 from app.features import Contract, load_contracts
-from app.logs import configure_logs
+from app.logs import configure_logs, pass_logs_on
 from app.settings import Settings
 from app.topology.topics import admin_client, ensure_topics
 from app.topology.worker_app import WorkerApp, create_app
@@ -34,10 +34,12 @@ EXIT_GRACE_S = 15.0
 
 def prepare(settings: Settings) -> WorkerApp:
     """The application for *settings*, after reading its contracts and looking at its topics."""
+    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
     contracts = load_contracts(settings.models_dir, settings.pipelines)
     cluster_id, widths = asyncio.run(_look(settings, contracts))
     app = create_app(settings, contracts, widths, cluster_id=cluster_id)
     app.on_failed = _end_soon
+    _spare_the_collector()
     return app
 
 
@@ -70,10 +72,8 @@ def run(settings: Settings, ready_file: Path | None = None) -> int:
     configure_logs(settings.log_level, settings.log_format)
     if ready_file is not None:
         ready_file.unlink(missing_ok=True)
-    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
     app = prepare(settings)
     app.ready_file = ready_file
-    _spare_the_collector()
     worker = app.Worker(loglevel=None, override_logging=False, quiet=True, redirect_stdouts=False)
     worker.spinner = None  # it would write escape sequences into logs
     try:
@@ -104,6 +104,7 @@ def _end_soon() -> None:
 
 def __getattr__(name: str) -> Any:
     if name == "app":
+        pass_logs_on()
         try:
             app = prepare(Settings.load())
         except FaustOnnxError as error:  # who asks is Faust's command line, which is click's and prints this in a line

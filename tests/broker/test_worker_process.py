@@ -126,6 +126,8 @@ async def test_both_ways_of_starting_work_among_hostile_names(command, pipeline,
     text = log_path.read_text()
     assert "Traceback" not in text
     assert "never retrieved" not in text
+    [line] = [line for line in text.splitlines() if "version in use" in line]
+    assert "info" in line.lower()  # our decisions are logged as what they are, in Faust's form too
     assert not (ROOT / "app-data").exists()
 
 

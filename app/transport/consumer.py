@@ -83,6 +83,8 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         self._astray: set[TP] = set()
         """Partitions whose client position is not where the stream stands; they are sought before the next fetch."""
         self._parked: set[TP] = set()
+        self._stands = False
+        """Whether the assigned partitions were sought; Faust resumes them before it seeks them."""
         self._busy_until_s = 0.0
         self._fetch_wait_ms = self._limits.idle_fetch_wait_ms
         self._wake = asyncio.Event()
@@ -109,6 +111,8 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
             await self.wait(self.can_resume_flow)
         await self._seek_astray()
         active = {tp for tp in self._get_active_partitions() if tp not in self._parked}
+        if not self._stands:
+            active = {tp for tp in active if self._is_changelog_tp(tp)}
         wanted = {tp for tp in active if self._has_room(tp)}
         if not wanted:
             await self._wait_for_wake(0.2)
@@ -247,6 +251,8 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
                 self._next[tp] = offset
             self._astray.discard(tp)
         self._moved(self.assignment())
+        self._stands = True
+        self._wake.set()
 
     async def seek_wait(self, partitions: Mapping[TP, int]) -> None:
         """Seek *partitions* and wait until the client stands there."""
@@ -312,6 +318,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         """Commit what is done while Faust still knows of it, let agents finish, commit that, and forget the rest."""
         await self.commit()
         await super().on_partitions_revoked(revoked)
+        self._stands = False
         for tp in revoked:
             if (deliveries := self._deliveries.pop(tp, None)) is not None:
                 deliveries.close()

@@ -459,7 +459,7 @@ async def test_no_record_is_delivered_before_its_partition_was_sought(
         sought = []
 
         async def look_up(committed):
-            await asyncio.sleep(0.3)
+            await asyncio.sleep(1.2)  # longer than the fetch of the changelogs that is under way
             sought.append(committed)
             return {}
 

@@ -18,7 +18,7 @@ class Turns:
     """Lets feedback wait while feature batches do, so long that it keeps to its share."""
 
     def __init__(self, features_wait: Callable[[], bool], *, clock: Callable[[], float] = time.perf_counter) -> None:
-        """features_wait: whether feature batches wait to be scored."""
+        """features_wait: whether feature records wait to be scored."""
         self._features_wait = features_wait
         self._clock = clock
         self._next_turn_s = 0.0

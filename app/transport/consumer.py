@@ -25,6 +25,7 @@ from app.transport.deliveries import Deliveries
 from app.transport.lean import lean_record
 
 _RECORD_OVERHEAD_BYTES = 100
+_MANY_RECORDS = 1000
 _IDLE_AFTER_S = 2.0
 _WAIT_FOR_ROOM_S = 0.005
 """How long a fetch of the others may block while a partition waits for room; room comes within milliseconds."""
@@ -344,8 +345,13 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         return (self._committed_offset.get(tp) if done is None else done), self._last_at_s.get(tp)
 
     def is_waiting(self, topics: Collection[str]) -> bool:
-        """True while batches of any of *topics* wait for their agent."""
-        return any(d.waiting for tp, d in self._deliveries.items() if tp.topic in topics)
+        """True while batches of any of *topics* wait for their agent, or many records wait in Kafka to be fetched."""
+        for tp, deliveries in self._deliveries.items():
+            if tp.topic not in topics or tp in self._parked:
+                continue
+            if deliveries.waiting or (self.highwater(tp) or 0) - self._next.get(tp, 0) > _MANY_RECORDS:
+                return True
+        return False
 
     @property
     def in_flight_bytes(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -100,7 +101,15 @@ class DecodedBatch:
         return part
 
     def _numeric_matrix(self) -> npt.NDArray[np.float32]:
-        numbers = np.array(self._rows, np.float64).reshape(-1, self.contract.width)
+        width = self.contract.width
+        if all(feature.missing == "reject" for feature in self.contract.features):
+            # Twice as fast, but it knows no None.
+            return (
+                np.fromiter(chain.from_iterable(self._rows), np.float64, width * len(self))
+                .reshape(-1, width)
+                .astype(np.float32)
+            )
+        numbers = np.array(self._rows, np.float64).reshape(-1, width)
         for position, feature in enumerate(self.contract.features):
             if feature.missing == "default":
                 column = numbers[:, position]

@@ -9,7 +9,7 @@ import asyncio
 import time
 from collections.abc import Callable
 
-FEEDBACK_SHARE = 0.1
+FEEDBACK_SHARE = 0.05
 """Share of the time that feedback gets while feature batches wait; the rest of it comes when they do not."""
 _LOOK_EVERY_S = 0.002
 

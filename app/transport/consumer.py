@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from aiokafka import TopicPartition
@@ -24,6 +25,7 @@ from app.transport.batch import Batch
 from app.transport.deliveries import Deliveries
 from app.transport.lean import lean_record
 
+_value_of = attrgetter("value")
 _RECORD_OVERHEAD_BYTES = 100
 _MANY_RECORDS = 1000
 _IDLE_AFTER_S = 2.0
@@ -147,8 +149,7 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         value: Any = records
         if self.is_batched(tp.topic):
             self._last_at_s[tp] = last.timestamp / 1000
-            n_bytes = len(records) * _RECORD_OVERHEAD_BYTES
-            n_bytes += sum([len(r.value) for r in records if r.value is not None])
+            n_bytes = len(records) * _RECORD_OVERHEAD_BYTES + sum(map(len, filter(None, map(_value_of, records))))
             deliveries = self._deliveries.setdefault(tp, Deliveries())
             delivery = deliveries.deliver(first.offset, last.offset + 1, n_bytes)
             value = Batch(tp.topic, tp.partition, records, delivery, self._wake.set)

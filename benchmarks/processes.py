@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 LOG_LINES = 30
 
 
-class Unfit(Exception):  # noqa: N818 - what it says of the run
+class Unfit(Exception):
     """A run that must not be recorded: its text says what went wrong."""
 
 

@@ -103,7 +103,7 @@ class HandMade:
             self.label(1, f"f{number}", "good" if number % 3 else "bad", 10 * number + 1)
         self._write_performance()
 
-    def append(self, topic, partition, key, value, timestamp_ms, headers=()):  # noqa: PLR0917 - the parts of a record
+    def append(self, topic, partition, key, value, timestamp_ms, headers=()):
         """Add a record and return it; the value is JSON unless it is bytes."""
         log = self.records[topic, partition]
         value = value if value is None or isinstance(value, bytes) else json.dumps(value).encode()
@@ -142,7 +142,7 @@ class HandMade:
         headers = [*coordinates(source), ("reason", reason.encode()), ("error", b"broken"), ("failed-at", b"1.5")]
         return self.append("dead-letters", source.partition, source.key, source.value, source.timestamp_ms, headers)
 
-    def predict(self, event, event_id, version, a, b, event_at):  # noqa: PLR0917 - the same
+    def predict(self, event, event_id, version, a, b, event_at):
         """The prediction of a feature record."""
         score = probability(version, a, b)
         content = {

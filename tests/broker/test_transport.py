@@ -294,7 +294,7 @@ async def test_another_worker_may_join_while_a_partition_is_parked(
 
 
 async def test_memory_is_bounded_by_bytes_while_an_agent_is_stuck(
-    new_app, running, unique, create_topics, produce, eventually, rows
+    new_app, running, unique, create_topics, eventually, rows
 ):
     """Promise 5: of a 40 MB backlog no more is taken in than the limit and one fetch.
 
@@ -533,7 +533,7 @@ async def test_a_batch_message_is_of_one_generation(new_app, running, unique, cr
     @app.agent(app.batch_topic(topic))
     async def hold(batches):
         async for batch in live(batches):
-            held.append(batch)
+            held.append(batch)  # noqa: PERF401  each is held while the next is waited for
 
     async with running(app):
         await produce(topic, numbered(range(10)))

@@ -91,7 +91,7 @@ class Metrics:
         )
         self._batch_size = self._histogram("batch_size", "Feature records in a batch.", _BATCH_EVENTS, "model")
         self._latency = self._histogram(
-            "event_to_prediction_seconds", "From an event's time to its prediction's.", _LATENCY_SECONDS, "model"
+            "event_to_prediction_seconds", "From a feature record's Kafka timestamp to its prediction.", _LATENCY_SECONDS, "model"
         )
         self._dead_letters = self._counter(
             "dead_letters_total", "Records that can never be used, by topic and reason.", "model", "source", "reason"
@@ -174,7 +174,7 @@ class Metrics:
         self._latency.observe((pipeline,), latencies_s)
 
     def dead_letters(self, pipeline: str, source: str, reasons: Mapping[Reason, int]) -> None:
-        """Dead letters of a batch; source: `features` or `labels`."""
+        """Dead letters of a batch; source: `features`, `labels`, or `predictions` (another program's)."""
         for reason, n in reasons.items():
             self._dead_letters.labels(pipeline, source, Reason(reason)).inc(n)
 

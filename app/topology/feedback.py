@@ -212,8 +212,8 @@ class FeedbackDesk:
             return []
         now_s = time.time()
         letters = [dead_letter(batch.records[at], reason, error, failed_at_s=now_s) for at, reason, error in new]
-        if batch.topic == self.contract.topics.labels:
-            self._metrics.dead_letters(self.contract.name, "labels", Counter(each.reason for each in new))
+        source = "labels" if batch.topic == self.contract.topics.labels else "predictions"
+        self._metrics.dead_letters(self.contract.name, source, Counter(each.reason for each in new))
         log.warning("records refused", topic=batch.topic, partition=batch.partition, n=len(new), first=new[0].error)
         return await self._producer().publish(self.contract.topics.dead_letters, batch.partition, letters)
 

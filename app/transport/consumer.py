@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from operator import attrgetter
 from typing import Any, NamedTuple
 
@@ -22,6 +22,7 @@ from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
 from app.transport.batch import Batch
+from app.transport.commits import CommitsWhenDone
 from app.transport.deliveries import Deliveries
 from app.transport.lean import lean_record
 
@@ -72,13 +73,12 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         return await super()._fetch_records(consumer, *args, **kwargs)
 
 
-class Consumer(driver.Consumer):  # type: ignore[misc]
+class Consumer(CommitsWhenDone):
     """Faust's consumer for batched topics and table changelogs; ordinary topics behave as ever."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._limits: Limits = self.app.limits
-        self._deliveries: dict[TP, Deliveries] = {}
         self._next: dict[TP, int] = {}
         """The offset from which each partition is to be delivered on; where it stands."""
         self._epochs: dict[TP, int] = {}
@@ -91,16 +91,9 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         self._busy_until_s = 0.0
         self._fetch_wait_ms = self._limits.idle_fetch_wait_ms
         self._wake = asyncio.Event()
-        self._last_at_s: dict[TP, float] = {}
-        self._unsaved: dict[TP, int] = {}
-        """Offsets of ordinary topics whose commit failed."""
 
     def _new_consumer_thread(self) -> ConsumerThread:
         return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
-
-    def is_batched(self, topic: str) -> bool:
-        """True for topics that deliver batches."""
-        return topic in self.app.batched_topics
 
     def comes_in_batches(self, tp: TP) -> bool:
         """True for partitions whose records are handed on as they are: of batched topics and table changelogs."""
@@ -268,52 +261,6 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
         super().resume_partitions(tps)
         self._wake.set()
 
-    # -- acknowledging and committing
-
-    def ack(self, message: Any) -> bool:
-        """Note that Faust is through with *message*; a batch counts as done only by its own word (`Batch.done`)."""
-        if not self.is_batched(message.topic):
-            return bool(super().ack(message))
-        if message.acked:
-            return False
-        message.acked = True
-        self._unacked_messages.discard(message)
-        if (waiting := self._waiting_for_ack) is not None and not waiting.done():
-            waiting.set_result(None)
-        return True
-
-    def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:
-        yield from super()._filter_tps_with_pending_acks(topics)
-        for tp in (*self._deliveries, *self._unsaved):
-            if topics is None or tp in topics or tp.topic in topics:
-                yield tp
-
-    def _new_offset(self, tp: TP) -> int | None:
-        if self.is_batched(tp.topic):
-            deliveries = self._deliveries.get(tp)
-            return None if deliveries is None else deliveries.committable
-        offset: int | None = super()._new_offset(tp)
-        return self._unsaved.get(tp) if offset is None else offset
-
-    async def _commit_offsets(self, offsets: Mapping[TP, int], start_new_transaction: bool = True) -> bool:  # noqa: FBT001, FBT002  Faust's signature
-        """Commit *offsets* once all that was sent before is acknowledged; what is not committed is tried again."""
-        del start_new_transaction
-        assigned = self.assignment()
-        offsets = {tp: offset for tp, offset in offsets.items() if tp in assigned}
-        if not offsets:
-            return False
-        self._unsaved.update((tp, offset) for tp, offset in offsets.items() if not self.is_batched(tp.topic))
-        await self.app.producer.flush()
-        if not await self._commit(offsets):
-            return False
-        for tp in offsets:
-            self._unsaved.pop(tp, None)
-        self.app.tables.on_commit(offsets)
-        self._committed_offset.update(offsets)
-        self.app.monitor.on_tp_commit(offsets)
-        self.app.on_committed(offsets)
-        return True
-
     # -- rebalancing
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
@@ -339,12 +286,6 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
             deliveries.take_back_queued()
         await super().wait_empty()
 
-    def where(self, tp: TP) -> tuple[int | None, float | None]:
-        """The offset up to which *tp* is done, and the Kafka timestamp in seconds of the last record handed out."""
-        deliveries = self._deliveries.get(tp)
-        done = None if deliveries is None else deliveries.committable
-        return (self._committed_offset.get(tp) if done is None else done), self._last_at_s.get(tp)
-
     def is_waiting(self, topics: Collection[str]) -> bool:
         """True while batches of any of *topics* wait for their agent, or many records wait in Kafka to be fetched."""
         for tp, deliveries in self._deliveries.items():
@@ -353,8 +294,3 @@ class Consumer(driver.Consumer):  # type: ignore[misc]
             if deliveries.waiting or (self.highwater(tp) or 0) - self._next.get(tp, 0) > _MANY_RECORDS:
                 return True
         return False
-
-    @property
-    def in_flight_bytes(self) -> int:
-        """Bytes of records that were delivered and are not done, over all batched topics."""
-        return sum(d.in_flight_bytes for d in self._deliveries.values())

@@ -1,0 +1,43 @@
+"""Figures in docs/performance.md are those of the recorded results."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "performance.md").read_text()
+RESULTS = ROOT / "benchmarks" / "results"
+
+
+def result(name):
+    """A recorded result."""
+    return json.loads((RESULTS / f"{name}.json").read_text())
+
+
+@pytest.mark.parametrize("name", ["throughput", "latency", "memory"])
+def test_recorded_results_are_full_ones_of_a_clean_checkout(name):
+    """What is quoted was measured whole, on code that is in the history."""
+    recorded = result(name)
+
+    assert (recorded["full"], recorded["dirty"]) == (True, False)
+    assert recorded["commit"][:7] in PAGE
+
+
+@pytest.mark.parametrize("system", ["ours", "stock-faust", "aiokafka-loop", "confluent-loop"])
+def test_the_throughput_table_says_what_was_measured(system):
+    """Median events per second and processor time per event."""
+    row = result("throughput")["workloads"]["a"][system]
+
+    assert f"| `{system}` | {row['events_per_s']:,.0f} | " in PAGE
+    assert f"| {row['cpu_us_per_event']:.1f} |" in PAGE
+
+
+@pytest.mark.parametrize("system", ["kafka-alone", "ours", "aiokafka-loop"])
+def test_the_latency_table_says_what_was_measured(system):
+    """Percentiles in milliseconds."""
+    row = result("latency")["latency"][system]
+
+    assert f"| `{system}` | {row['p50_ms']:.1f} | {row['p99_ms']:.1f} | {row['p99.9_ms']:.1f} |" in PAGE

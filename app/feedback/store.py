@@ -145,5 +145,7 @@ def _options(rocksdict: Any, write_buffer_bytes: int, block_cache_bytes: int) ->
     blocks = rocksdict.BlockBasedOptions()
     blocks.set_bloom_filter(10.0, False)
     blocks.set_block_cache(rocksdict.Cache(block_cache_bytes))
+    # Otherwise every file keeps its index and filter in memory, which then grows with what is remembered.
+    blocks.set_cache_index_and_filter_blocks(True)
     options.set_block_based_table_factory(blocks)
     return options

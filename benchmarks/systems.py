@@ -34,6 +34,7 @@ class Job:
     features: str
     model: Path
     folder: Path
+    label_horizon_s: int = 3600
 
     @property
     def predictions(self) -> str:
@@ -82,7 +83,7 @@ def publish(job: Job, cluster: Cluster) -> None:
     """Write the contract of *job*, make its topics and put its model into force, as a user would."""
     models = job.folder / job.name / "models" / job.name
     models.mkdir(parents=True)
-    (models / "contract.toml").write_text(contract(job.name, job.features))
+    (models / "contract.toml").write_text(contract(job.name, job.features, label_horizon_s=job.label_horizon_s))
     steps = (
         ["topics", "create", "--pipeline", job.name],
         ["model", "publish", str(job.model), "--pipeline", job.name, "--version", "1", "--activate", "--json"],

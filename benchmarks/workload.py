@@ -43,7 +43,7 @@ def trained_model() -> Path:
     return path
 
 
-def contract(pipeline: str, features_topic: str) -> str:
+def contract(pipeline: str, features_topic: str, *, label_horizon_s: int = 3600) -> str:
     """The contract.toml of *pipeline* on this work."""
     lines = [
         f'name = "{pipeline}"',
@@ -51,7 +51,7 @@ def contract(pipeline: str, features_topic: str) -> str:
         "classes = [0, 1]",
         "positive = 1",
         'id_field = "id"',
-        "label_horizon_s = 3600",
+        f"label_horizon_s = {label_horizon_s}",
         "windows_s = [60, 3600]",
         f'topics.features = "{features_topic}"',
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import sys
 from typing import Literal
 
@@ -10,6 +11,32 @@ import structlog
 
 _CHATTY = ("faust", "mode", "aiokafka", "app.transport", "asyncio")
 """Loggers whose `info` is about their own insides; a Faust service of ours logs under its module's name."""
+
+
+class OncePerWhile(logging.Filter):
+    """Lets a message of the Kafka client pass once in *seconds*, and then says how many like it there were.
+
+    While a broker is away each of its connections says so several times a second.
+    """
+
+    def __init__(self, seconds: float = 5.0) -> None:
+        super().__init__()
+        self._seconds = seconds
+        self._seen: dict[tuple[str, str], tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """False for a message that was seen a moment ago."""
+        if not record.name.startswith("aiokafka"):
+            return True
+        kind = (record.name, str(record.msg))
+        since_s, held_back = self._seen.get(kind, (-math.inf, 0))
+        if record.created - since_s < self._seconds:
+            self._seen[kind] = (since_s, held_back + 1)
+            return False
+        self._seen[kind] = (record.created, 0)
+        if held_back:
+            record.msg = f"{record.msg} ({held_back} more like this since)"
+        return True
 
 
 def configure_logs(level: str, log_format: Literal["console", "json"]) -> None:
@@ -34,6 +61,7 @@ def configure_logs(level: str, log_format: Literal["console", "json"]) -> None:
         last += [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(processors=last, foreign_pre_chain=shared))
+    handler.addFilter(OncePerWhile())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())

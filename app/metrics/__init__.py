@@ -91,7 +91,10 @@ class Metrics:
         )
         self._batch_size = self._histogram("batch_size", "Feature records in a batch.", _BATCH_EVENTS, "model")
         self._latency = self._histogram(
-            "event_to_prediction_seconds", "From a feature record's Kafka timestamp to its prediction.", _LATENCY_SECONDS, "model"
+            "event_to_prediction_seconds",
+            "From a feature record's Kafka timestamp to its prediction.",
+            _LATENCY_SECONDS,
+            "model",
         )
         self._dead_letters = self._counter(
             "dead_letters_total", "Records that can never be used, by topic and reason.", "model", "source", "reason"

@@ -17,11 +17,20 @@ if TYPE_CHECKING:
     from aiokafka import ConsumerRecord
 
 REQUEST_TIMEOUT_S = 10.0
+STOP_TIMEOUT_S = 3.0
 FETCH_BYTES = 2 * 1024 * 1024
 _POLL_S = 0.1
 
 KAFKA_FAULTS = (KafkaError, BrokerError, OSError, TimeoutError)
 """What an unreachable or unwilling broker shows itself as: worth trying again."""
+
+
+async def stop_client(consumer: AIOKafkaConsumer) -> None:
+    """Stop *consumer*, or leave it: where the broker went away, its fetcher may wait for an answer for ever."""
+    stopping = asyncio.ensure_future(consumer.stop())
+    done, _ = await asyncio.wait([stopping], timeout=STOP_TIMEOUT_S)
+    if not done:
+        stopping.cancel()
 
 
 class TopicTail:
@@ -109,7 +118,7 @@ class TopicTail:
             request_timeout_ms=int(REQUEST_TIMEOUT_S * 1000),
             max_partition_fetch_bytes=FETCH_BYTES,
         )
-        self._stack.push_async_callback(consumer.stop)
+        self._stack.push_async_callback(stop_client, consumer)
         async with asyncio.timeout(REQUEST_TIMEOUT_S):
             await consumer.start()
         return consumer

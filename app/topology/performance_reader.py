@@ -12,6 +12,7 @@ from aiokafka.errors import KafkaError
 from app.errors import BrokerError
 from app.features import Contract
 from app.performance import PerformanceIndex
+from app.registry.tail import stop_client
 
 log = structlog.get_logger(__name__)
 
@@ -67,8 +68,8 @@ class PerformanceReader:
             auto_offset_reset="earliest",
             enable_auto_commit=False,
         )
-        await consumer.start()
         try:
+            await consumer.start()
             consumer.assign([self._partition])
             consumer.seek(self._partition, self._next_offset)
             end = (await consumer.end_offsets([self._partition]))[self._partition]
@@ -81,4 +82,4 @@ class PerformanceReader:
                         self.index.feed(record.key, record.value)
                         self._next_offset = record.offset + 1
         finally:
-            await consumer.stop()
+            await stop_client(consumer)

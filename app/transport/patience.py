@@ -1,7 +1,7 @@
 """Patience with a broker that is away: aiokafka asks for metadata again the moment it was refused.
 
-Its sender and its fetcher wait for an update of the metadata, and where nobody listens that fails at once: a worker spent
-a whole processor on being refused, with ten thousand lines of log a second, and answered nobody meanwhile.
+Its sender and its fetcher wait for an update of the metadata, and where nobody listens that fails at once: a worker
+spent a whole processor on being refused, with ten thousand lines of log a second, and answered nobody meanwhile.
 """
 
 from __future__ import annotations

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import random
 import signal
 import time
 
 import pytest
+
+from tests.workers import PipelineUnderTest
 
 pytestmark = [pytest.mark.broker, pytest.mark.fault]
 
@@ -170,3 +173,38 @@ async def test_a_spare_worker_is_healthy(pipeline):
     assert (await spare.get("/readyz"))[0] == 200
     assert (await spare.get("/healthz"))[0] == 200
     assert (await spare.get(f"/api/performance?pipeline={one.name}"))[0] == 200
+
+
+async def test_a_broker_that_was_away_is_found_again(start_kafka, tmp_path, rng, read_all, eventually):
+    """Kafka stops for longer than the clients wait for an answer, and comes back: the worker says so, and goes on."""
+    kafka = await asyncio.to_thread(start_kafka)
+    one = PipelineUnderTest(kafka.bootstrap, "away", tmp_path)
+    try:
+        await one.create()
+        await one.publish()
+        worker = await one.start_worker().ready()
+        await one.feed(200, rng=rng)
+        await asyncio.to_thread(kafka.stop)
+        status, body = await eventually(lambda: _unready(worker), deadline_s=30)
+        await asyncio.sleep(10)  # past the time-outs of the clients, so that they have to connect anew
+        log_bytes = worker.log.stat().st_size
+        await asyncio.to_thread(kafka.restart)
+        await eventually(lambda: _ready(worker), deadline_s=60)
+        await one.feed(200, rng=rng)
+        at_broker = functools.partial(read_all.func, kafka.bootstrap)
+        await settled(worker, one, n_features=400, read_all=at_broker, eventually=eventually)
+        await one.verify()
+    finally:
+        one.stop()
+
+    assert (status, bool(body["reasons"])) == (503, True)
+    assert log_bytes < 200_000
+
+
+async def _unready(worker):
+    status, body = await worker.get("/readyz")
+    return (status, body) if status == 503 else None
+
+
+async def _ready(worker):
+    return (await worker.get("/readyz"))[0] == 200

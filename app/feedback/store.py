@@ -71,7 +71,7 @@ class RocksdictStore:
     bits an entry for the filters that spare a look at the disk for ids never seen.
     """
 
-    def __init__(self, path: Path, *, write_buffer_bytes: int = 4 << 20, block_cache_bytes: int = 8 << 20) -> None:
+    def __init__(self, path: Path, *, write_buffer_bytes: int = 4 << 20, block_cache_bytes: int = 4 << 20) -> None:
         import rocksdict  # noqa: PLC0415 - a shared library of 20 MB that the other commands do without
 
         self.path = path

@@ -67,7 +67,7 @@ class DictStore:
 class RocksdictStore:
     """A store in the RocksDB directory *path*, created if it is not there; CorruptStore if it cannot be read.
 
-    One process at a time holds it. Memory: two write buffers and a small block cache, some 16 MiB in all, and ten
+    One process at a time holds it. Memory: two write buffers and a small block cache, some 12 MiB in all, and ten
     bits an entry for the filters that spare a look at the disk for ids never seen.
     """
 

@@ -132,18 +132,19 @@ class WorkerApp(BatchApp):
     def fail(self, error: BaseException) -> None:
         """End the worker: nothing more is committed, and whoever takes its partitions starts at what was."""
         if self.failed is None:
-            self.failed = error
-            log.critical("the worker cannot go on", error=repr(error), exc_info=error)
-            self.on_failed()
+            self._note_failed(error)
             asyncio.ensure_future(self.crash(error))  # noqa: RUF006  the process ends with it
 
     async def crash(self, reason: BaseException) -> None:
         """Also what Faust itself cannot go on after ends the worker."""
         if self.failed is None:
-            self.failed = reason
-            log.critical("the worker cannot go on", error=repr(reason), exc_info=reason)
-            self.on_failed()
+            self._note_failed(reason)
         await super().crash(reason)
+
+    def _note_failed(self, error: BaseException) -> None:
+        self.failed = error
+        log.critical("the worker cannot go on", error=repr(error), exc_info=error)
+        self.on_failed()
 
     # -- partitions
 
@@ -227,15 +228,11 @@ class WorkerApp(BatchApp):
         elif self.rebalancing or not self.tables.recovery.completed.is_set():
             reasons.append("tables are being recovered")
         idle_s = time.perf_counter() - self._committed_at
-        if self._started_consuming and self.consumer.in_flight_bytes and idle_s > STUCK_S:
+        if self._assigned is not None and self.consumer.in_flight_bytes and idle_s > STUCK_S:
             reasons.append(f"batches are in flight, but nothing was committed for {idle_s:.0f} s")
         for pipeline in self.lives.values():
             reasons += pipeline.reasons(self._assigned or set())
         return not reasons, reasons
-
-    @property
-    def _started_consuming(self) -> bool:
-        return self._assigned is not None
 
     def pipelines(self) -> list[str]:
         """The pipelines that this worker serves."""

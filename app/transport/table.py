@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import faust
 
 from app.records import OutRecord, Record
+from app.transport.producer import acknowledged
 
 
 class _Restored(NamedTuple):
@@ -54,8 +55,7 @@ class BatchTable(faust.Table):  # type: ignore[misc]
             return
         rows = (OutRecord(key.encode(), value, timestamp_ms, []) for key, value in changes.items())
         topic = self.changelog_topic.get_topic_name()
-        for future in await self.app.producer.publish(topic, partition, rows):
-            await future
+        await acknowledged(await self.app.producer.publish(topic, partition, rows))
 
     def apply_changelog_batch(self, batch: Iterable[Any]) -> None:
         """Take rows back from the changelog; a null value removes the row. What was not saved never happened."""

@@ -41,27 +41,57 @@ def score_batch(
     scorer_for: from a timestamp in epoch seconds to the scorer in force; asked once per distinct timestamp.
     now_s: what `scored_at` and `failed-at` say.
     """
-    decoded = decoder.decode(records)
-    failures = [(rejected.position, rejected.reason, rejected.error) for rejected in decoded.rejected]
-    predictions: list[tuple[int, OutRecord]] = []
-    versions: dict[int, int] = {}
-    failed: dict[int, int] = {}
-    groups = _by_scorer(records, decoded, scorer_for)
-    for scorer, part in groups:
-        made = _predictions(records, part, scorer, now_s, failures)
-        if made:
-            versions[scorer.version] = versions.get(scorer.version, 0) + len(made)
-        if n_failed := len(part) - len(made):
-            failed[scorer.version] = failed.get(scorer.version, 0) + n_failed
-        predictions += made
-    if len(groups) > 1:
-        predictions.sort(key=lambda made: made[0])
-    failures.sort()
-    reasons: dict[Reason, int] = {}
-    for _, reason, _ in failures:
-        reasons[reason] = reasons.get(reason, 0) + 1
-    letters = [dead_letter(records[position], reason, error, failed_at_s=now_s) for position, reason, error in failures]
-    return ScoredBatch([record for _, record in predictions], letters, versions, failed, reasons)
+    prepared = PreparedBatch(records, decoder, scorer_for)
+    return prepared.finish(prepared.run(), now_s=now_s)
+
+
+class PreparedBatch:
+    """Decoded records with their scorers: `run` gives the models' answers, in any thread, and `finish` the records."""
+
+    def __init__(self, records: Sequence[Record], decoder: BatchDecoder, scorer_for: Callable[[float], Scorer]) -> None:
+        """scorer_for: as for `score_batch`."""
+        self._records = records
+        decoded = decoder.decode(records)
+        self._rejected = decoded.rejected
+        self._groups = _by_scorer(records, decoded, scorer_for)
+
+    def __len__(self) -> int:
+        """Rows for the models."""
+        return sum(len(part) for _, part in self._groups)
+
+    @property
+    def versions(self) -> list[int]:
+        """Of the models that it takes."""
+        return [scorer.version for scorer, _ in self._groups]
+
+    def run(self) -> list[Scores]:
+        """The answers of each of the models; most of the time is spent outside the interpreter's lock."""
+        return [scorer.score(part) for scorer, part in self._groups]
+
+    def finish(self, answers: list[Scores], *, now_s: float) -> ScoredBatch:
+        """Predictions and dead letters from what `run` gave."""
+        failures = [(rejected.position, rejected.reason, rejected.error) for rejected in self._rejected]
+        predictions: list[tuple[int, OutRecord]] = []
+        versions: dict[int, int] = {}
+        failed: dict[int, int] = {}
+        for (scorer, part), answer in zip(self._groups, answers, strict=True):
+            made = _predictions(self._records, part, scorer, answer, now_s, failures)
+            if made:
+                versions[scorer.version] = versions.get(scorer.version, 0) + len(made)
+            if n_failed := len(part) - len(made):
+                failed[scorer.version] = failed.get(scorer.version, 0) + n_failed
+            predictions += made
+        if len(self._groups) > 1:
+            predictions.sort(key=lambda made: made[0])
+        failures.sort()
+        reasons: dict[Reason, int] = {}
+        for _, reason, _ in failures:
+            reasons[reason] = reasons.get(reason, 0) + 1
+        letters = [
+            dead_letter(self._records[position], reason, error, failed_at_s=now_s)
+            for position, reason, error in failures
+        ]
+        return ScoredBatch([record for _, record in predictions], letters, versions, failed, reasons)
 
 
 def _by_scorer(
@@ -82,15 +112,15 @@ def _by_scorer(
     return [(scorers[key], decoded.select(indices)) for key, indices in groups.items()]
 
 
-def _predictions(
+def _predictions(  # noqa: PLR0913, PLR0917 - one batch, taken apart
     records: Sequence[Record],
     decoded: DecodedBatch,
     scorer: Scorer,
+    answers: Scores,
     now_s: float,
     failures: list[tuple[int, Reason, str]],
 ) -> list[tuple[int, OutRecord]]:
     """Position and prediction of each record that *scorer* could score; the others are added to *failures*."""
-    answers = scorer.score(decoded)
     values = _encoded(decoded, answers, scorer, now_s)
     kept = decoded.kept
     if answers.failed:

@@ -68,7 +68,8 @@ class Pipeline:
         await asyncio.gather(self.models.start(), self.performance.start())
 
     async def stop(self) -> None:
-        """Stop the readers."""
+        """Stop the readers, and let go of the thread of the models."""
+        self.scoring.close()
         await asyncio.gather(self.models.stop(), self.performance.stop())
 
     def forget(self, revoked: set[TP]) -> None:

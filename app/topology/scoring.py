@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +12,8 @@ import structlog
 
 from app.registry import InForce
 from app.registry.reader import FUTURE_S
-from app.scoring import ScoredBatch, Scorer, score_batch
+from app.scoring import PreparedBatch, ScoredBatch, Scorer
+from app.topology.runs import Runs
 from app.transport import Batch, acknowledged, live
 
 if TYPE_CHECKING:
@@ -45,6 +46,9 @@ class ScoringDesk:
         self._producer = producer
         self._metrics = metrics
         self._on_failure = on_failure
+        self._runs = Runs()
+        self._going_on: asyncio.Task[None] | None = None
+        """The batch whose model runs in another thread; the next one is decoded meanwhile."""
         self._finishing: set[asyncio.Task[None]] = set()
         self.version: int | None = None
         """The version of the latest activation that any prediction here was made by."""
@@ -53,18 +57,43 @@ class ScoringDesk:
         self.dead_letters = 0
 
     async def take(self, batch: Batch) -> None:
-        """Score *batch* and hand what comes of it to the producer; the next one need not wait for the broker."""
-        began, now_s = time.perf_counter(), time.time()
-        scored = score_batch(batch.records, self._decoder, self._reader.scorer_for, now_s=now_s)
+        """Score *batch* and hand what comes of it to the producer; the next one need not wait for the broker.
+
+        Where the model takes long, this returns while it runs; batches leave in the order in which they came.
+        """
+        began = time.perf_counter()
+        prepared = PreparedBatch(batch.records, self._decoder, self._reader.scorer_for)
         took_s = time.perf_counter() - began
+        if self._going_on is not None:
+            await self._going_on
+            self._going_on = None
+        if self._runs.is_long(prepared):
+            self._going_on = asyncio.ensure_future(self._guarded(self._go_on(batch, prepared, took_s)))
+        else:
+            await self._go_on(batch, prepared, took_s)
+
+    async def _go_on(self, batch: Batch, prepared: PreparedBatch, took_s: float) -> None:
+        answers, ran_s = await self._runs.run(prepared)
+        if batch.void:
+            return
+        began, now_s = time.perf_counter(), time.time()
+        scored = prepared.finish(answers, now_s=now_s)
+        took_s += ran_s + time.perf_counter() - began
         topics, producer = self.contract.topics, self._producer()
         sent = await producer.publish(topics.predictions, batch.partition, scored.predictions)
         if scored.dead_letters:
             sent += await producer.publish(topics.dead_letters, batch.partition, scored.dead_letters)
-        task = asyncio.ensure_future(self._finish(batch, sent))
+        task = asyncio.ensure_future(self._guarded(self._finish(batch, sent)))
         self._finishing.add(task)
         task.add_done_callback(self._finishing.discard)
         self._count(batch, scored, took_s=took_s, now_s=now_s)
+
+    async def _guarded(self, work: Awaitable[None]) -> None:
+        """*work* whose end no one awaits: if it fails, the batch is not done and the worker must not go on."""
+        try:
+            await work
+        except Exception as error:  # noqa: BLE001  whatever it is
+            self._on_failure(error)
 
     def _count(self, batch: Batch, scored: ScoredBatch, *, took_s: float, now_s: float) -> None:
         name, metrics = self.contract.name, self._metrics
@@ -94,12 +123,12 @@ class ScoringDesk:
         self.version, self._sequence = in_force.version, in_force.sequence
 
     async def _finish(self, batch: Batch, sent: list[asyncio.Future[Any]]) -> None:
-        try:
-            await acknowledged(sent)
-        except Exception as error:  # noqa: BLE001  whatever it is, the batch is not done and the worker must not go on
-            self._on_failure(error)
-        else:
-            batch.done()
+        await acknowledged(sent)
+        batch.done()
+
+    def close(self) -> None:
+        """Let go of the thread."""
+        self._runs.close()
 
 
 async def score(batches: AsyncIterator[Batch], *, desk: ScoringDesk) -> None:

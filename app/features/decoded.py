@@ -77,6 +77,21 @@ class DecodedBatch:
             part._matrix = self._matrix[list(indices)]
         return part
 
+    def moved(self, by: int) -> DecodedBatch:
+        """The same records as a part of a longer batch in which they stand *by* positions later."""
+        if not by:
+            return self
+        part = DecodedBatch(
+            self.contract,
+            kept=[position + by for position in self.kept],
+            ids=self.ids,
+            event_at_s=self.event_at_s,
+            rows=self._rows,
+            rejected=[each._replace(position=each.position + by) for each in self.rejected],
+        )
+        part._matrix = self._matrix
+        return part
+
     def _position_of(self, name: str) -> int:
         for position, feature in enumerate(self.contract.features):
             if feature.name == name:

@@ -1,14 +1,19 @@
-"""The hot path as a function: a batch of feature records in, predictions and dead letters out."""
+"""The hot path as a function: a batch of feature records in, predictions and dead letters out.
+
+A record on which the program itself fails - decoding, scoring or encoding it raises what nobody foresaw - is a dead
+letter like any other, `scoring_failed`, and its neighbours are scored: the batch is tried in parts (`isolation`).
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
 from app.errors import Reason
 from app.features import dead_letter
 from app.records import OutRecord, Prediction
+from app.scoring.isolation import describe, isolated
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -16,6 +21,10 @@ if TYPE_CHECKING:
     from app.features import BatchDecoder, DecodedBatch
     from app.records import Record
     from app.scoring.scorer import Scorer, Scores
+
+    Failure = tuple[int, Reason, str]
+    """Position in the batch, and why the record there is a dead letter."""
+    _Answered = tuple[DecodedBatch, Scores]
 
 encode = msgspec.json.Encoder().encode
 
@@ -49,33 +58,74 @@ class PreparedBatch:
     """Decoded records with their scorers: `run` gives the models' answers, in any thread, and `finish` the records."""
 
     def __init__(self, records: Sequence[Record], decoder: BatchDecoder, scorer_for: Callable[[float], Scorer]) -> None:
-        """scorer_for: as for `score_batch`."""
+        """scorer_for: as for `score_batch`; what it raises goes up, for it is no record's fault."""
         self._records = records
-        decoded = decoder.decode(records)
-        self._rejected = decoded.rejected
-        self._groups = _by_scorer(records, decoded, scorer_for)
+        self._failures: list[Failure] = []
+        self._unscored: dict[int, int] = {}
+        """Version -> on how many records it failed in a way that nobody foresaw."""
+        self._groups: list[tuple[Scorer, DecodedBatch]] = []
+        for decoded in self._decoded(decoder):
+            self._failures += decoded.rejected
+            self._groups += _by_scorer(records, decoded, scorer_for)
 
     def __len__(self) -> int:
         """Rows for the models."""
         return sum(len(part) for _, part in self._groups)
 
     @property
-    def versions(self) -> list[int]:
+    def versions(self) -> set[int]:
         """Of the models that it takes."""
-        return [scorer.version for scorer, _ in self._groups]
+        return {scorer.version for scorer, _ in self._groups}
+
+    def _decoded(self, decoder: BatchDecoder) -> list[DecodedBatch]:
+        """All that can be decoded, in one part unless the decoder itself fails on some record."""
+        records = self._records
+
+        def decode(positions: range) -> DecodedBatch:
+            whole = len(positions) == len(records)
+            decoded = decoder.decode(records if whole else [records[at] for at in positions])
+            return decoded.moved(positions.start)
+
+        parts = []
+        for positions, decoded in isolated(decode, range(len(records))):
+            if isinstance(decoded, Exception):
+                self._failures.append(self._failure(positions[0], decoded, "decoding"))
+            else:
+                parts.append(decoded)
+        return parts
 
     def run(self) -> list[Scores]:
-        """The answers of each of the models; most of the time is spent outside the interpreter's lock."""
-        return [scorer.score(part) for scorer, part in self._groups]
+        """The answers of each of the models; most of the time is spent outside the interpreter's lock.
+
+        A record on which a scorer itself fails leaves the batch, and is a dead letter to come.
+        """
+        groups: list[tuple[Scorer, DecodedBatch]] = []
+        answers: list[Scores] = []
+        for scorer, whole in self._groups:
+
+            def score(indices: range, scorer: Scorer = scorer, whole: DecodedBatch = whole) -> _Answered:
+                part = whole if len(indices) == len(whole) else whole.select(indices)
+                return part, scorer.score(part)
+
+            for indices, answered in isolated(score, range(len(whole))):
+                if isinstance(answered, Exception):
+                    doing = f"version {scorer.version}: scoring"
+                    self._failures.append(self._failure(whole.kept[indices[0]], answered, doing))
+                    self._unscored[scorer.version] = self._unscored.get(scorer.version, 0) + 1
+                    continue
+                groups.append((scorer, answered[0]))
+                answers.append(answered[1])
+        self._groups = groups
+        return answers
 
     def finish(self, answers: list[Scores], *, now_s: float) -> ScoredBatch:
         """Predictions and dead letters from what `run` gave."""
-        failures = [(rejected.position, rejected.reason, rejected.error) for rejected in self._rejected]
+        failures = list(self._failures)
         predictions: list[tuple[int, OutRecord]] = []
         versions: dict[int, int] = {}
-        failed: dict[int, int] = {}
+        failed = dict(self._unscored)
         for (scorer, part), answer in zip(self._groups, answers, strict=True):
-            made = _predictions(self._records, part, scorer, answer, now_s, failures)
+            made = self._predictions(part, scorer, answer, now_s, failures)
             if made:
                 versions[scorer.version] = versions.get(scorer.version, 0) + len(made)
             if n_failed := len(part) - len(made):
@@ -92,6 +142,63 @@ class PreparedBatch:
             for position, reason, error in failures
         ]
         return ScoredBatch([record for _, record in predictions], letters, versions, failed, reasons)
+
+    def _predictions(
+        self, decoded: DecodedBatch, scorer: Scorer, answers: Scores, now_s: float, failures: list[Failure]
+    ) -> list[tuple[int, OutRecord]]:
+        """Position and prediction of each record that *scorer* could score; the others are added to *failures*."""
+        records, kept, bad = self._records, decoded.kept, answers.failed
+        values = self._encoded(decoded, answers, scorer, now_s, failures)
+        for index, text in bad.items():
+            if values[index] is not None:
+                failures.append((kept[index], Reason.SCORING_FAILED, f"version {scorer.version}: {text}"))
+                values[index] = None
+        digest = ("model-sha256", scorer.sha256.encode())
+        topic = partition = None
+        source: list[tuple[str, bytes]] = []
+        new = tuple.__new__  # what OutRecord(...) does in the end, at a third of the time
+        made = []
+        for position, value in zip(kept, values, strict=True):
+            if value is None:
+                continue
+            record = records[position]
+            if record.partition != partition or record.topic != topic:  # a batch is of one partition, as a rule
+                topic, partition = record.topic, record.partition
+                source = [("source-topic", topic.encode()), ("source-partition", b"%d" % partition)]
+            headers = [*source, ("source-offset", b"%d" % record.offset), digest]
+            made.append((position, new(OutRecord, (record.key, value, record.timestamp, headers))))
+        return made
+
+    def _encoded(
+        self, decoded: DecodedBatch, answers: Scores, scorer: Scorer, now_s: float, failures: list[Failure]
+    ) -> list[bytes | None]:
+        """The prediction of each kept record as JSON; None for one that cannot be written, which is a failure then."""
+        model, version, n = scorer.contract.name, scorer.version, len(decoded)
+        score = answers.score if answers.score is not None else [None] * n
+        scores = answers.scores if answers.scores is not None else [None] * n
+        columns: tuple[list[Any], ...] = (decoded.ids, decoded.event_at_s, answers.predictions, score, scores)
+
+        def encode_all(indices: range) -> list[bytes | None]:
+            parts = columns if len(indices) == n else tuple(column[indices.start : indices.stop] for column in columns)
+            return [
+                encode(Prediction(id_, version, prediction, event_at, model, one, all_, now_s))
+                for id_, event_at, prediction, one, all_ in zip(*parts, strict=True)
+            ]
+
+        values: list[bytes | None] = []
+        for indices, encoded in isolated(encode_all, range(n)):
+            if isinstance(encoded, Exception):
+                failures.append(self._failure(decoded.kept[indices[0]], encoded, f"version {version}: encoding"))
+                values.append(None)
+            else:
+                values += encoded
+        return values
+
+    def _failure(self, position: int, error: Exception, doing: str) -> Failure:
+        """That the program itself fails on the record at *position*."""
+        record = self._records[position]
+        where = f"{record.topic}-{record.partition} at {record.offset}"
+        return position, Reason.SCORING_FAILED, describe(error, doing, where)
 
 
 def _by_scorer(
@@ -110,50 +217,3 @@ def _by_scorer(
     for index, timestamp_ms in enumerate(timestamps_ms):
         groups[id(scorer_at[timestamp_ms])].append(index)
     return [(scorers[key], decoded.select(indices)) for key, indices in groups.items()]
-
-
-def _predictions(  # noqa: PLR0913, PLR0917 - one batch, taken apart
-    records: Sequence[Record],
-    decoded: DecodedBatch,
-    scorer: Scorer,
-    answers: Scores,
-    now_s: float,
-    failures: list[tuple[int, Reason, str]],
-) -> list[tuple[int, OutRecord]]:
-    """Position and prediction of each record that *scorer* could score; the others are added to *failures*."""
-    values = _encoded(decoded, answers, scorer, now_s)
-    kept = decoded.kept
-    if answers.failed:
-        failed = answers.failed
-        failures += [
-            (position, Reason.SCORING_FAILED, f"version {scorer.version}: {failed[index]}")
-            for index, position in enumerate(kept)
-            if index in failed
-        ]
-        values = [value for index, value in enumerate(values) if index not in failed]
-        kept = [position for index, position in enumerate(kept) if index not in failed]
-    digest = ("model-sha256", scorer.sha256.encode())
-    topic = partition = None
-    source: list[tuple[str, bytes]] = []
-    new = tuple.__new__  # what OutRecord(...) does in the end, at a third of the time
-    made = []
-    for position, value in zip(kept, values, strict=True):
-        record = records[position]
-        if record.partition != partition or record.topic != topic:  # a batch is of one partition, as a rule
-            topic, partition = record.topic, record.partition
-            source = [("source-topic", topic.encode()), ("source-partition", b"%d" % partition)]
-        headers = [*source, ("source-offset", b"%d" % record.offset), digest]
-        made.append((position, new(OutRecord, (record.key, value, record.timestamp, headers))))
-    return made
-
-
-def _encoded(decoded: DecodedBatch, answers: Scores, scorer: Scorer, now_s: float) -> list[bytes]:
-    """The prediction of each kept record as JSON."""
-    model, version, n = scorer.contract.name, scorer.version, len(decoded)
-    score = answers.score if answers.score is not None else [None] * n
-    scores = answers.scores if answers.scores is not None else [None] * n
-    answered = zip(decoded.ids, decoded.event_at_s, answers.predictions, score, scores, strict=True)
-    return [
-        encode(Prediction(id_, version, prediction, event_at, model, one, all_, now_s))
-        for id_, event_at, prediction, one, all_ in answered
-    ]

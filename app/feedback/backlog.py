@@ -61,6 +61,10 @@ class Waypoints:
     def __init__(self, waypoints: Iterable[Positions]) -> None:
         self._waypoints = deque(sorted(waypoints, key=lambda point: (point.predictions, point.labels)))
 
+    def last(self) -> Positions:
+        """The one that comes last of those not reached yet; (0, 0) if all are."""
+        return self._waypoints[-1] if self._waypoints else Positions()
+
     def limits(self, positions: Positions) -> tuple[int, int]:
         """The offsets of predictions and labels before which records may be judged, *positions* being reached."""
         while self._waypoints:

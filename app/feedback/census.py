@@ -39,7 +39,9 @@ class Census:
 
     def change(self, age: float, entries: int, predictions: int, labels: int) -> None:
         """Entries of that *age*, and those among them that wait, became more or fewer."""
-        position = bisect_right(self._starts, age) - 1
+        starts = self._starts
+        # Nearly all are of the youngest bucket.
+        position = len(starts) - 1 if starts and age >= starts[-1] else bisect_right(starts, age) - 1
         if entries > 0 and self._is_new(position, age):
             position += 1
             self._starts.insert(position, age)

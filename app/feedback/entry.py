@@ -50,6 +50,10 @@ class Waiting(NamedTuple):
     reused: bool
 
 
+WaitingFields = tuple[float, float, int, int, int, float, float, bytes, bool]
+"""A `Waiting` that need not be made: thousands are packed in a second."""
+
+
 class Labelled(NamedTuple):
     """A prediction whose first label is known and judged."""
 
@@ -69,7 +73,7 @@ class Label(NamedTuple):
     y_true: float
 
 
-def pack_waiting(waiting: Waiting, *, multiclass: bool, regression: bool) -> bytes:
+def pack_waiting(waiting: Waiting | WaitingFields, *, multiclass: bool, regression: bool) -> bytes:
     """The entry of a prediction without a label."""
     event_at, e_before, offset, coordinates, version, y_pred, score, scores, reused = waiting
     kind = WAITING | REUSED if reused else WAITING

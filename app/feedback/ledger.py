@@ -15,7 +15,7 @@ from app.feedback.census import Census
 from app.feedback.contribution import Contribution, Kind
 from app.feedback.deadlines import Deadlines
 from app.feedback.entry import JUDGED, PENDING, age_of, pack_copy, pack_label, prediction_offset_of, unpack_label
-from app.feedback.rules import COPIES_WITHIN, Rules, Step
+from app.feedback.rules import COPIES_WITHIN, Rules, Step, predicted
 from app.feedback.seen import ENTRY_PREFIX, copy_key
 from app.feedback.store import CorruptStore
 from app.records import Positions
@@ -78,7 +78,7 @@ class Ledger:
         self._predictions: Backlog[SeenPrediction] = Backlog(self.positions.predictions)
         self._labels: Backlog[SeenLabel] = Backlog(self.positions.labels)
         self._waypoints = Waypoints(waypoints)
-        counted = next(iter(waypoints), Positions())
+        counted = self._counted = next(iter(waypoints), Positions())
         if self.positions.predictions > counted.predictions or self.positions.labels > counted.labels:
             raise CorruptStore(f"the ledger's state is at {self.positions}, what was counted from it only at {counted}")
 
@@ -96,6 +96,17 @@ class Ledger:
     def deferred_labels(self) -> int:
         """Labels that cannot be judged before more predictions are read: above some bound, stop reading them."""
         return len(self._labels)
+
+    @property
+    def to_rebuild(self) -> Positions:
+        """How many offsets of each topic are still to be read until the ledger stands where the counts do.
+
+        Nothing follows from them: the counts hold it.
+        """
+        counted = self._waypoints.last()
+        return Positions(
+            max(counted.predictions - self.positions.predictions, 0), max(counted.labels - self.positions.labels, 0)
+        )
 
     def add_predictions(self, predictions: Sequence[SeenPrediction], next_offset: int) -> list[Contribution]:
         """What follows from the next predictions, in order.
@@ -149,23 +160,34 @@ class Ledger:
             self._judge_predictions(predictions, contributions)
             self._judge_labels(labels, contributions)
             before, self.positions = self.positions, Positions(next_prediction, next_label)
-            if limits == (UNBOUNDED, UNBOUNDED) or self.positions == before:
+            if limits == (UNBOUNDED, UNBOUNDED):
+                return contributions
+            if limits[0] <= self._counted.predictions and limits[1] <= self._counted.labels:
+                contributions.clear()  # the counts hold them
+            if self.positions == before:
                 return contributions
 
     def _judge_predictions(self, predictions: list[SeenPrediction], contributions: list[Contribution]) -> None:
         if not predictions:
             return
         known = self._load([prediction.key for prediction in predictions])
-        overlay, deadlines, after_prediction = self._overlay, self._deadlines, self._rules.after_prediction
+        overlay, deadlines, rules, census = self._overlay, self._deadlines, self._rules, self._census
         e = self.event_time_s
         for prediction in predictions:
-            key = prediction.key
-            step = after_prediction(overlay.get(key) or known.get(key), prediction, e)
-            if not (step.is_other and self._is_copy(prediction, step, e)):
-                contributions += step.contributions
-                if step.entry is not None:
-                    self._take(key, step)
-            reached = min(prediction.event_at, prediction.timestamp + FUTURE_S)
+            key, event_at = prediction.key, prediction.event_at
+            entry = overlay.get(key) or known.get(key)
+            if entry is None:  # as nearly always: what `after_prediction` says of it, without a step
+                contributions.append(predicted(prediction))
+                overlay[key] = rules.first_entry(prediction, e)
+                census.change(e if e > event_at else event_at, 1, 1, 0)  # noqa: FURB136  a call to max() costs seven times that
+            else:
+                step = rules.after_prediction(entry, prediction, e)
+                if not (step.is_other and self._is_copy(prediction, step, e)):
+                    contributions += step.contributions
+                    if step.entry is not None:
+                        self._take(key, step)
+            latest = prediction.timestamp + FUTURE_S
+            reached = event_at if event_at < latest else latest  # noqa: FURB136  likewise
             if reached > e:
                 e = reached
                 if e > deadlines.next_at:

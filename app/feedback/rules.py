@@ -134,15 +134,30 @@ class Rules:
             ((max(waiting.event_at, waiting.e_before), 0, -1, 0),),
         )
 
+    def first_entry(self, prediction: SeenPrediction, e: float, *, reused: bool = False) -> bytes:
+        """The entry of a first prediction of an id, or of an id that was forgotten."""
+        return pack_waiting(
+            (
+                prediction.event_at,
+                e,
+                prediction.offset,
+                prediction.coordinates,
+                prediction.version,
+                prediction.y_pred,
+                prediction.score,
+                prediction.scores,
+                reused,
+            ),
+            multiclass=self._multiclass,
+            regression=self._regression,
+        )
+
     def _first(self, prediction: SeenPrediction, e: float, *, reused: bool = False) -> Step:
         """A first prediction of an id, or of an id that was forgotten."""
-        event_at = prediction.event_at
         return Step(
-            (_predicted(prediction),),
-            pack_waiting(
-                _waiting(prediction, e, reused=reused), multiclass=self._multiclass, regression=self._regression
-            ),
-            ((max(e, event_at), 1, 1, 0),),
+            (predicted(prediction),),
+            self.first_entry(prediction, e, reused=reused),
+            ((max(e, prediction.event_at), 1, 1, 0),),
         )
 
     def _prediction_after_label(self, kind: int, label: Label, prediction: SeenPrediction, e: float) -> Step:
@@ -153,7 +168,7 @@ class Rules:
             step.changes += ((age, -1, 0, 0),)
             return step
         event_at = prediction.event_at
-        contributions: tuple[Contribution, ...] = (_predicted(prediction),)
+        contributions: tuple[Contribution, ...] = (predicted(prediction),)
         waited_until = None
         if kind == PENDING:
             # It still waits, so E has not passed its deadline, and this prediction counts for it.
@@ -232,7 +247,8 @@ def _waiting(prediction: SeenPrediction, e: float, *, reused: bool) -> Waiting:
     )
 
 
-def _predicted(prediction: SeenPrediction) -> Contribution:
+def predicted(prediction: SeenPrediction) -> Contribution:
+    """The contribution of a first prediction."""
     return Contribution(Kind.PREDICTED, prediction.offset, -1, False, prediction.version, prediction.event_at)
 
 

@@ -7,8 +7,11 @@ or not at all, also when the process is killed; a power cut may lose the last on
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 from bisect import bisect_left
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -18,8 +21,36 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 
+LOCAL_FAULTS = {
+    os.strerror(code): advice
+    for codes, advice in (
+        ((errno.ENOSPC, errno.EDQUOT), "make room there, or give FAUST_ONNX_STATE_DIR another folder"),
+        ((errno.EFBIG,), "raise the limit of the size of a file (`ulimit -f`)"),
+        ((errno.EMFILE, errno.ENFILE), "raise the limit of open files (`ulimit -n`, LimitNOFILE in systemd)"),
+        ((errno.EACCES, errno.EPERM, errno.EROFS), "the worker must be able to write there"),
+        ((errno.EIO,), "the disk fails: give FAUST_ONNX_STATE_DIR a folder on another"),
+        ((errno.ENOMEM,), "the machine has no memory left"),
+    )
+    for code in codes
+}
+"""What RocksDB says when the machine is at fault and not the state, with what to do about it."""
+
+
 class CorruptStore(FaustOnnxError):
     """The local state cannot be used: delete it and open again; the ledger is then rebuilt from the topics."""
+
+
+class StoreUnavailable(FaustOnnxError):
+    """The local state may be good, but this machine cannot read or write it now; deleting it would not help."""
+
+
+def _fault(path: Path, error: Exception) -> FaustOnnxError:
+    """The fault behind rocksdict's bare Exception with RocksDB's text."""
+    text = str(error)
+    for told, advice in LOCAL_FAULTS.items():
+        if told in text:
+            return StoreUnavailable(f"{path}: {text}; {advice}, then start the worker again: nothing was lost")
+    return CorruptStore(f"{path}: {text}; delete the directory")
 
 
 class Store(Protocol):
@@ -65,7 +96,9 @@ class DictStore:
 
 
 class RocksdictStore:
-    """A store in the RocksDB directory *path*, created if it is not there; CorruptStore if it cannot be read.
+    """A store in the RocksDB directory *path*, created if it is not there.
+
+    CorruptStore if it cannot be read, StoreUnavailable if the machine does not let it; so may every method.
 
     One process at a time holds it. Memory: two write buffers and a small block cache, some 12 MiB in all, and ten
     bits an entry for the filters that spare a look at the disk for ids never seen.
@@ -76,13 +109,13 @@ class RocksdictStore:
 
         self.path = path
         self._rocks: Any = rocksdict
-        path.parent.mkdir(parents=True, exist_ok=True)
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             self._db = rocksdict.Rdict(str(path), _options(rocksdict, write_buffer_bytes, block_cache_bytes))
         except Exception as error:  # rocksdict raises bare Exception with RocksDB's text
             if "lock" in str(error).lower():
                 raise
-            raise CorruptStore(f"{path} cannot be opened: {error}; delete the directory") from error
+            raise _fault(path, error) from error
 
     def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """The value of each key, None where there is none."""
@@ -113,19 +146,13 @@ class RocksdictStore:
         options = self._rocks.ReadOptions()
         options.set_iterate_upper_bound(stop)
         options.fill_cache(False)
-        items = self._db.iter(options)
-        items.seek(start)
-        found: list[tuple[bytes, bytes]] = []
-        while len(found) < limit and items.valid():
-            found.append((items.key(), items.value()))
-            items.next()
-        return found
+        return list(islice(self._db.items(from_key=start, read_opt=options), limit))
 
     def _guarded(self, call: Any, *args: Any) -> Any:
         try:
             return call(*args)
         except Exception as error:  # the same bare Exception
-            raise CorruptStore(f"{self.path}: {error}; delete the directory") from error
+            raise _fault(self.path, error) from error
 
 
 def delete_store(path: Path) -> None:

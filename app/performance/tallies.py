@@ -23,10 +23,13 @@ from app.performance.rows import (
 from app.records import Positions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, MutableMapping, Sequence
+    from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 
     from app.features import Contract
     from app.feedback import Contribution
+
+_PREDICTED, _JOINED, _PENDING = Kind.PREDICTED, Kind.JOINED, Kind.PENDING
+"""Looking a member up in its enum costs as much as counting it."""
 
 
 class PaneKey(NamedTuple):
@@ -102,14 +105,12 @@ class Tallies:
 
         positions, event_time_s: those of the ledger that made the contributions, after it made them.
         """
-        new = [c for c in contributions if not _holds(self._counted, c)]
+        # Rows at (p, l) hold a contribution iff its prediction's offset is before p and its label's before l.
+        predictions, labels = self._counted.predictions, self._counted.labels
+        new = [c for c in contributions if c.prediction_offset >= predictions or c.label_offset >= labels]
         self._mend()
-        finest: dict[PaneKey, Sum] = {}
-        width_s = self._windows_s[0]
-        for c in new:
-            if c.kind is Kind.PREDICTED or c.kind is Kind.JOINED:
-                self._count(c, finest, PaneKey(c.version, width_s, pane_start(c.event_at, width_s)))
-        ledger = self._next_ledger(new, positions, event_time_s)
+        finest = {key: each.counters() for key, each in self._finest(new).items()}
+        ledger = self._next_ledger(new, finest, positions, event_time_s)
         panes = self._write_blocks(finest, positions, event_time_s)
         gone = self._drop_old(event_time_s)
         self._rows[ledger_key(self._prefix)] = ledger.encode()
@@ -137,14 +138,23 @@ class Tallies:
         """The event time from which on a block is kept no longer."""
         return block_start_s + block_width_s(window_s) + self._retention.keep_s(window_s)
 
-    def _count(self, c: Contribution, sums: dict[PaneKey, Sum], key: PaneKey) -> None:
-        each = sums.get(key)
-        if each is None:
-            each = sums[key] = Sum()
-        if c.kind is Kind.PREDICTED:
-            each.predicted()
-        else:
-            each.joined(c, regression=self._regression)
+    def _finest(self, new: Iterable[Contribution]) -> dict[PaneKey, Sum]:
+        """What *new* adds to each pane of the finest window."""
+        width_s, regression = self._windows_s[0], self._regression
+        sums: dict[tuple[int, float], Sum] = {}
+        for c in new:
+            kind = c.kind
+            if kind is not _PREDICTED and kind is not _JOINED:
+                continue
+            at = c.version, c.event_at // width_s
+            each = sums.get(at)
+            if each is None:
+                each = sums[at] = Sum()
+            if kind is _PREDICTED:
+                each.predicted()
+            else:
+                each.joined(c, regression=regression)
+        return {PaneKey(version, width_s, int(place) * width_s): each for (version, place), each in sums.items()}
 
     def _mend(self) -> None:
         """Write back the blocks that a crash left ahead of the ledger row."""
@@ -152,18 +162,17 @@ class Tallies:
             self._rows[self._key(block_at)] = block.encode()
         self._torn.clear()
 
-    def _rolled_up(self, finest: dict[PaneKey, Sum]) -> dict[PaneKey, dict[PaneKey, list[Counters]]]:
+    def _rolled_up(self, finest: dict[PaneKey, Counters]) -> dict[PaneKey, dict[PaneKey, list[Counters]]]:
         """By block, then pane, of every window: the parts to be added, made of those of the finest window."""
         parts: dict[PaneKey, dict[PaneKey, list[Counters]]] = {}
-        for key, each in finest.items():
-            counters = each.counters()
+        for key, counters in finest.items():
             for window_s in self._windows_s:
                 pane = PaneKey(key.version, window_s, pane_start(key.start_s, window_s))
                 parts.setdefault(_block_of(pane), {}).setdefault(pane, []).append(counters)
         return parts
 
     def _write_blocks(
-        self, finest: dict[PaneKey, Sum], positions: Positions, event_time_s: float
+        self, finest: dict[PaneKey, Counters], positions: Positions, event_time_s: float
     ) -> dict[PaneKey, Pane]:
         changed: dict[PaneKey, Pane] = {}
         for block_at, panes in self._rolled_up(finest).items():
@@ -193,29 +202,31 @@ class Tallies:
             del self._rows[self._key(block)]
         return gone
 
-    def _next_ledger(self, new: Iterable[Contribution], positions: Positions, event_time_s: float) -> LedgerRow:
+    def _next_ledger(
+        self,
+        new: Iterable[Contribution],
+        finest: Mapping[PaneKey, Counters],
+        positions: Positions,
+        event_time_s: float,
+    ) -> LedgerRow:
         row = self.ledger
         seen, dropped = row.labels_seen, row.labels_dropped
         counts = dict(row.counts)
-        sums: dict[int, Sum] = {}
         for c in new:
             kind = c.kind
+            if kind is _PREDICTED:
+                continue
             if c.read and c.label_offset >= row.labels:
                 seen += 1
-            if kind is Kind.PREDICTED or kind is Kind.JOINED:
-                each = sums.get(c.version)
-                if each is None:
-                    each = sums[c.version] = Sum()
-                if kind is Kind.PREDICTED:
-                    each.predicted()
-                    continue
-                each.joined(c, regression=self._regression)
-            if kind is not Kind.PENDING:
+            if kind is not _PENDING:
                 counts[kind.value] = counts.get(kind.value, 0) + c.n
                 dropped += c.n_labels
+        added: dict[int, list[Counters]] = {}
+        for key, each in finest.items():
+            added.setdefault(key.version, []).append(each)
         totals = dict(row.totals)
-        for version, each in sums.items():
-            totals[version] = totals.get(version, Counters()) + each.counters()
+        for version, parts in added.items():
+            totals[version] = merged([totals.get(version, Counters()), *parts])
         at = Positions(
             max(positions.predictions, self._counted.predictions), max(positions.labels, self._counted.labels)
         )
@@ -244,8 +255,3 @@ class Tallies:
 def _block_of(key: PaneKey) -> PaneKey:
     """The block of a pane, with the start of the block."""
     return key._replace(start_s=pane_start(key.start_s, key.window_s * PANES_PER_ROW))
-
-
-def _holds(positions: Positions, c: Contribution) -> bool:
-    """Whether counts at *positions* hold *c*."""
-    return c.prediction_offset < positions.predictions and c.label_offset < positions.labels

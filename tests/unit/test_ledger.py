@@ -307,7 +307,7 @@ def test_records_beyond_what_was_counted_wait_until_all_of_that_is_read():
         bench.predict(f"p{n}", 100 + n)
     assert bench.ledger.positions == Positions(2, 0)
     assert bench.ledger.deferred_predictions == 2
-    assert kinds(bench.label("p3", 103)) == [Kind.PENDING, Kind.PREDICTED, Kind.PREDICTED, Kind.JOINED]
+    assert kinds(bench.label("p3", 103)) == [Kind.PREDICTED, Kind.PREDICTED, Kind.JOINED]
     assert bench.ledger.positions == Positions(4, 1)
     assert (bench.ledger.deferred_predictions, bench.ledger.deferred_labels) == (0, 0)
     assert kinds(bench.label("p2", 103)) == [Kind.JOINED]
@@ -320,7 +320,19 @@ def test_labels_wait_likewise():
     bench.label("b", 100)
     assert bench.label("c", 100) == []
     assert bench.ledger.deferred_labels == 2
-    assert kinds(bench.predict("a", 100)) == [Kind.PREDICTED, Kind.JOINED, Kind.PENDING, Kind.PENDING]
+    assert kinds(bench.predict("a", 100)) == [Kind.PENDING, Kind.PENDING]
+
+
+def test_what_the_counts_hold_is_read_again_in_silence():
+    """A rebuilt ledger tells how much it has still to read, and of nothing that was counted."""
+    bench = Bench(waypoints=[Positions(3, 1)])
+    assert bench.ledger.to_rebuild == Positions(3, 1)
+    told = bench.predict("a", 100) + bench.label("b", 100) + bench.predict("b", 100)
+    assert bench.ledger.to_rebuild == Positions(1, 0)
+    told += bench.predict("b", 101)
+    assert (told, bench.ledger.to_rebuild) == ([], Positions(0, 0))
+    assert kinds(bench.label("b", 103)) == [Kind.DUPLICATE]
+    assert bench.ledger.to_rebuild == Positions(0, 0)
 
 
 def test_records_that_are_gone_are_not_waited_for():

@@ -119,6 +119,8 @@ class Topics(NamedTuple):
     model_events: str
     performance: str
     dead_letters: str
+    ledger: str
+    """Predictions and labels by their id; there is such a topic only where the contract says `join = "by-id"`."""
 
 
 def topics_of(pipeline: str, *, features: str | None = None, labels: str | None = None) -> Topics:
@@ -136,4 +138,5 @@ def topics_of(pipeline: str, *, features: str | None = None, labels: str | None 
         model_events=f"{pipeline}.model-events",
         performance=f"{pipeline}.performance",
         dead_letters=f"{pipeline}.dead-letters",
+        ledger=f"{pipeline}.ledger",
     )

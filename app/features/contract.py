@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 Task = Literal["binary", "multiclass", "regression"]
 Dtype = Literal["float", "int", "bool", "string", "vector"]
 TimeFormat = Literal["s", "ms", "us", "iso8601"]
+Join = Literal["keyed", "by-id"]
 FieldPath = tuple[str, ...]
 """Keys from the outermost JSON object inwards; one key for a flat field."""
 
@@ -64,7 +65,8 @@ class Contract:
     event_time_path: FieldPath | None
     event_time_format: TimeFormat | None
     label_horizon_s: float
-    join: Literal["keyed"]
+    join: Join
+    """How a label meets its prediction: in the partition of the same number, or on the ledger topic by its id."""
     windows_s: tuple[int, ...]
     """Ascending, each a multiple of the one before it."""
     features: tuple[Feature, ...]
@@ -90,6 +92,11 @@ class Contract:
     def event_time_field(self) -> str | None:
         """`event_time_path` as the contract writes it."""
         return ".".join(self.event_time_path) if self.event_time_path else None
+
+    @property
+    def is_by_id(self) -> bool:
+        """Whether predictions and labels are re-keyed by id before they are joined."""
+        return self.join == "by-id"
 
     @property
     def width(self) -> int:

@@ -18,7 +18,7 @@ from app.records import topics_of
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from app.features.contract import Feature, Task, TimeFormat
+    from app.features.contract import Feature, Join, Task, TimeFormat
     from app.records import ClassValue, Topics
 
 EXAMPLES = {
@@ -76,7 +76,7 @@ def _contract(table: TomlTable) -> Contract:
         event_time_path=time_path,
         event_time_format=time_format,
         label_horizon_s=_horizon(table),
-        join=_join(table),
+        join=cast("Join", table.choice("join", ("keyed", "by-id"), default="keyed")),
         windows_s=_windows(table),
         features=_features(table),
     )
@@ -154,12 +154,6 @@ def _horizon(table: TomlTable) -> float:
             "label_horizon_s", f"{horizon_s} is not positive: it is how long after its event a label may come"
         )
     return horizon_s
-
-
-def _join(table: TomlTable) -> Any:
-    if table.choice("join", ("keyed", "by-id"), default="keyed") == "by-id":
-        raise table.error("join", '"by-id" is not available yet: labels must carry the key of their event')
-    return "keyed"
 
 
 def _windows(table: TomlTable) -> tuple[int, ...]:

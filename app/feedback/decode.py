@@ -22,7 +22,7 @@ from app.features.values import is_text, shown
 from app.feedback.seen import SeenLabel, SeenPrediction, entry_key
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from app.features import Contract
     from app.records import Record
@@ -32,23 +32,30 @@ VERSION_MAX = 2**32 - 1
 OFFSET_BITS = 44
 """Of the 64 bits of a record's coordinates; a record of the source may hold 2 ** 20 rows."""
 
-_Time = Annotated[float, Meta(ge=0, lt=LATEST_S)]
+Time = Annotated[float, Meta(ge=0, lt=LATEST_S)]
 _Probability = Annotated[float, Meta(ge=0, le=1)]
 
 
-class _PredictionFields(msgspec.Struct, gc=False):
-    id: str | int
+class SmallPrediction(msgspec.Struct, gc=False, omit_defaults=True, kw_only=True):
+    """What the ledger needs of a prediction, but for its id and its coordinates."""
+
     version: Annotated[int, Meta(ge=0, le=VERSION_MAX)]
     prediction: str | bool | int | float
-    event_at: _Time
+    event_at: Time
     score: _Probability | None = None
     scores: list[_Probability] | None = None
+
+
+class _PredictionFields(SmallPrediction, gc=False, kw_only=True):
+    """A prediction as it stands on its topic."""
+
+    id: str | int
 
 
 class _LabelFields(msgspec.Struct, gc=False):
     id: str | int
     label: str | bool | int | float
-    at: _Time | None = None
+    at: Time | None = None
 
 
 _prediction_decoder = msgspec.json.Decoder(_PredictionFields)
@@ -63,15 +70,12 @@ def decode_predictions(
     rejected: list[Rejected] = []
     for position, record in enumerate(records):
         try:
-            fields = _fields(record, _prediction_decoder, max_record_bytes) or _exact_prediction(
-                parse_object(record.value, max_record_bytes=max_record_bytes)
-            )
-            y_pred = _y_pred(fields.prediction, contract)
-            score, scores = _scores(fields, contract)
+            id_, fields = prediction_fields(record, max_record_bytes)
+            y_pred, score, scores = judged_prediction(fields, contract)
             seen.append(
                 SeenPrediction(
                     record.offset,
-                    _key(fields.id),
+                    entry_key(id_),
                     coordinates(record),
                     fields.version,
                     fields.event_at,
@@ -90,20 +94,43 @@ def decode_labels(
     records: Sequence[Record], contract: Contract, *, max_record_bytes: int = MAX_RECORD_BYTES
 ) -> tuple[list[SeenLabel], list[Rejected]]:
     """The good labels in order, and the others with their reasons; `at` defaults to the record's timestamp."""
-    judge = contract.label_number if contract.task == "regression" else contract.label_class
+    judge = label_judge(contract)
     seen: list[SeenLabel] = []
     rejected: list[Rejected] = []
     for position, record in enumerate(records):
         try:
-            fields = _fields(record, _label_decoder, max_record_bytes) or _exact_label(
-                parse_object(record.value, max_record_bytes=max_record_bytes)
-            )
-            key = _key(fields.id)
-            at = fields.at if fields.at is not None else _timestamp(record)
-            seen.append(SeenLabel(record.offset, key, at, judge(fields.label)))
+            id_, at, label = label_fields(record, max_record_bytes)
+            seen.append(SeenLabel(record.offset, entry_key(id_), at, judge(label)))
         except InvalidRecord as error:
             rejected.append(Rejected(position, error.reason, str(error)))
     return seen, rejected
+
+
+def prediction_fields(record: Record, max_record_bytes: int) -> tuple[str, SmallPrediction]:
+    """The id of *record*, and what else it says; InvalidRecord if it is no prediction."""
+    fields: _PredictionFields = _fields(record, _prediction_decoder, max_record_bytes) or _exact_prediction(
+        parse_object(record.value, max_record_bytes=max_record_bytes)
+    )
+    return _id_text(fields.id), fields
+
+
+def judged_prediction(fields: SmallPrediction, contract: Contract) -> tuple[float, float, bytes]:
+    """Predicted class index or number, score, scores, as in `SeenPrediction`; InvalidRecord if they do not fit."""
+    return _y_pred(fields.prediction, contract), *_scores(fields, contract)
+
+
+def label_fields(record: Record, max_record_bytes: int) -> tuple[str, float, Any]:
+    """Id, time and label of *record*, `at` being its timestamp if it names none; InvalidRecord if it is no label."""
+    fields = _fields(record, _label_decoder, max_record_bytes) or _exact_label(
+        parse_object(record.value, max_record_bytes=max_record_bytes)
+    )
+    id_ = _id_text(fields.id)
+    return id_, fields.at if fields.at is not None else _timestamp(record), fields.label
+
+
+def label_judge(contract: Contract) -> Callable[[Any], float]:
+    """From a label to its class index or number; InvalidRecord if it is none of the contract's."""
+    return contract.label_number if contract.task == "regression" else contract.label_class
 
 
 def coordinates(record: Record) -> int:
@@ -111,14 +138,23 @@ def coordinates(record: Record) -> int:
 
     Within one source partition no two are equal; between partitions they differ by 64 hashed bits.
     """
-    headers = dict(record.headers)
+    named = named_coordinates(dict(record.headers))
+    return own_coordinates(record.topic.encode(), record.partition, record.offset) if named is None else named
+
+
+def named_coordinates(headers: dict[str, bytes], prefix: str = "source") -> int | None:
+    """The coordinates that the headers `<prefix>-topic` and so on name; None if there are none that are good."""
     try:
-        topic, partition = headers["source-topic"], headers["source-partition"]
-        place = (int(headers["source-offset"]) << (64 - OFFSET_BITS)) | int(headers.get("source-row", b"0"))
-    except (KeyError, ValueError):
-        topic, partition = record.topic.encode(), b"own %d" % record.partition
-        place = record.offset << (64 - OFFSET_BITS)
-    return (place + _salt(topic, partition)) & 0xFFFFFFFFFFFFFFFF
+        row = int(headers.get(f"{prefix}-row", b"0"))
+        place = (int(headers[f"{prefix}-offset"]) << (64 - OFFSET_BITS)) | row
+        return (place + _salt(headers[f"{prefix}-topic"], headers[f"{prefix}-partition"])) & 0xFFFFFFFFFFFFFFFF
+    except (KeyError, ValueError, TypeError):  # absent, no number, or null
+        return None
+
+
+def own_coordinates(topic: bytes, partition: int, offset: int) -> int:
+    """The coordinates of a prediction without a source, from where it stands itself."""
+    return ((offset << (64 - OFFSET_BITS)) + _salt(topic, b"own %d" % partition)) & 0xFFFFFFFFFFFFFFFF
 
 
 @lru_cache(maxsize=4096)
@@ -156,7 +192,9 @@ def _exact_prediction(event: dict[str, Any]) -> _PredictionFields:
         if not isinstance(scores, list):
             raise InvalidRecord(Reason.WRONG_TYPE, f"scores is {shown(scores)}; expected a list of numbers")
         scores = [_probability("scores", item) for item in scores]
-    return _PredictionFields(id_, version, prediction, event_at, score, scores)
+    return _PredictionFields(
+        id=id_, version=version, prediction=prediction, event_at=event_at, score=score, scores=scores
+    )
 
 
 def _exact_label(event: dict[str, Any]) -> _LabelFields:
@@ -177,12 +215,12 @@ def _id(event: dict[str, Any]) -> str:
     raise InvalidRecord(Reason.BAD_ID, f"id {problem}; expected a non-empty string or an integer")
 
 
-def _key(id_: str | int) -> bytes:
+def _id_text(id_: str | int) -> str:
     if type(id_) is int:
-        id_ = str(id_)
+        return str(id_)
     if not id_:
         raise InvalidRecord(Reason.BAD_ID, "id is ''; expected a non-empty string or an integer")
-    return entry_key(id_)  # type: ignore[arg-type]  # an int is text by now
+    return id_  # type: ignore[return-value]  # no int is left
 
 
 def _time(event: dict[str, Any], name: str) -> float:
@@ -219,7 +257,7 @@ def _y_pred(prediction: Any, contract: Contract) -> float:
         raise InvalidRecord(Reason.WRONG_TYPE, f"prediction: {error}") from None
 
 
-def _scores(fields: _PredictionFields, contract: Contract) -> tuple[float, bytes]:
+def _scores(fields: SmallPrediction, contract: Contract) -> tuple[float, bytes]:
     """Binary: the score, NaN without. Multiclass: float32 scores packed, empty without."""
     if contract.task == "binary":
         return (math.nan if fields.score is None else fields.score), b""

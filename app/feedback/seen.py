@@ -54,4 +54,9 @@ def entry_key(id_: str) -> bytes:
     >>> len(entry_key("order-1")), entry_key("order-1") == entry_key("order-2")
     (17, False)
     """
-    return ENTRY_PREFIX + hashlib.blake2b(id_.encode(), digest_size=16).digest()
+    return entry_key_of(id_.encode())
+
+
+def entry_key_of(id_: bytes) -> bytes:
+    """The same for an id that is UTF-8 already."""
+    return ENTRY_PREFIX + hashlib.blake2b(id_, digest_size=16).digest()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Mapping
+from enum import Enum, auto
 from typing import NamedTuple
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -20,11 +21,23 @@ _ANSWER_S = 10.0
 """How long a broker may take to say its first word: the client itself waits 40 s for a port that is open and silent."""
 
 
+class Width(Enum):
+    """How many partitions a topic has."""
+
+    ONE = auto()
+    EVENTS = auto()
+    """As many as the features topic."""
+    OWN = auto()
+    """Any number; as many as the features topic if we make it."""
+    WIDEST = auto()
+    """At least as many as the widest of the topics whose records it holds by partition number."""
+
+
 class Topic(NamedTuple):
-    """A topic as it should be: with one partition, or with as many as the pipeline has."""
+    """A topic as it should be."""
 
     name: str
-    single: bool
+    width: Width
     config: dict[str, str]
 
 
@@ -38,18 +51,20 @@ class TopicState(NamedTuple):
 
 def wanted_topics(contract: Contract) -> list[Topic]:
     """The topics of a pipeline, the two of the user first."""
-    topics = contract.topics
+    topics, by_id = contract.topics, contract.is_by_id
     configs = model_topic_configs()
+    create_time = {**_DELETE, "message.timestamp.type": "CreateTime"}
     return [
         # With the broker's own clock an activation by record timestamp is one point of the stream for everybody.
-        Topic(topics.features, single=False, config={**_DELETE, "message.timestamp.type": "LogAppendTime"}),
-        Topic(topics.labels, single=False, config=_DELETE),
-        Topic(topics.predictions, single=False, config={**_DELETE, "message.timestamp.type": "CreateTime"}),
-        Topic(topics.dead_letters, single=False, config={**_DELETE, "message.timestamp.type": "CreateTime"}),
-        Topic(topics.performance, single=True, config=_COMPACT),
-        Topic(topics.models, single=True, config=configs.models),
-        Topic(topics.model_bytes, single=True, config=configs.model_bytes),
-        Topic(topics.model_events, single=True, config=configs.model_events),
+        Topic(topics.features, Width.EVENTS, {**_DELETE, "message.timestamp.type": "LogAppendTime"}),
+        Topic(topics.labels, Width.OWN if by_id else Width.EVENTS, _DELETE),
+        Topic(topics.predictions, Width.EVENTS, create_time),
+        *([Topic(topics.ledger, Width.OWN, create_time)] if by_id else []),
+        Topic(topics.dead_letters, Width.WIDEST if by_id else Width.EVENTS, create_time),
+        Topic(topics.performance, Width.ONE, _COMPACT),
+        Topic(topics.models, Width.ONE, configs.models),
+        Topic(topics.model_bytes, Width.ONE, configs.model_bytes),
+        Topic(topics.model_events, Width.ONE, configs.model_events),
     ]
 
 
@@ -90,7 +105,7 @@ async def ensure_topics(
     """The topics of *contract*'s pipeline, after making those that are missing.
 
     partitions: for the user's topics when neither exists; the others follow the features topic.
-    Raises ConfigurationError when partition counts differ, or when a topic is missing and *create* is false.
+    Raises ConfigurationError when partition counts do not fit, or when a topic is missing and *create* is false.
     """
     wanted = wanted_topics(contract)
     async with admin_client(bootstrap) as client:
@@ -102,20 +117,36 @@ async def ensure_topics(
                 f"pipeline {contract.name}: topics are missing: {names}. Make them with `faust-onnx topics create "
                 f"--pipeline {contract.name}`, or let the worker do it: FAUST_ONNX_CREATE_TOPICS=true"
             )
-        width = found.get(contract.topics.features) or found.get(contract.topics.labels) or partitions
+        counts = _planned(contract, wanted, found, partitions)
+        _check_counts(contract, wanted, counts)
         if missing:
-            await _create(client, missing, width, replication_factor)
-        counts = {topic.name: found.get(topic.name, 1 if topic.single else width) for topic in wanted}
-    _check_equal(contract, wanted, counts)
+            await _create(client, missing, counts, replication_factor)
     return [TopicState(topic.name, counts[topic.name], topic.name not in found) for topic in wanted]
 
 
-async def _create(client: AIOKafkaAdminClient, missing: list[Topic], width: int, replication_factor: int) -> None:
+def _planned(contract: Contract, wanted: list[Topic], found: Mapping[str, int], partitions: int) -> dict[str, int]:
+    """The partition count of each topic: that which it has, or that with which it is to be made."""
+    topics = contract.topics
+    # Labels with a count of their own say nothing about the events.
+    also = None if contract.is_by_id else found.get(topics.labels)
+    width = found.get(topics.features) or also or partitions
+    counts = {topic.name: found.get(topic.name, 1 if topic.width is Width.ONE else width) for topic in wanted}
+    if contract.is_by_id and topics.dead_letters not in found:
+        counts[topics.dead_letters] = _widest(contract, counts)
+    return counts
+
+
+def _widest(contract: Contract, counts: Mapping[str, int]) -> int:
+    """The most partitions that a topic has whose records may die: a dead letter has its source's partition number."""
+    topics = contract.topics
+    return max(counts[topic] for topic in (topics.features, topics.predictions, topics.labels, topics.ledger))
+
+
+async def _create(
+    client: AIOKafkaAdminClient, missing: list[Topic], counts: Mapping[str, int], replication_factor: int
+) -> None:
     response = await client.create_topics(
-        [
-            NewTopic(topic.name, 1 if topic.single else width, replication_factor, topic_configs=topic.config)
-            for topic in missing
-        ]
+        [NewTopic(topic.name, counts[topic.name], replication_factor, topic_configs=topic.config) for topic in missing]
     )
     for name, code, *rest in response.topic_errors:
         error = for_code(code)
@@ -123,13 +154,21 @@ async def _create(client: AIOKafkaAdminClient, missing: list[Topic], width: int,
             raise BrokerError(f"topic {name} could not be made: {error.__name__} {rest[0] if rest else ''}".rstrip())
 
 
-def _check_equal(contract: Contract, wanted: list[Topic], counts: Mapping[str, int]) -> None:
-    width = counts[contract.topics.features]
+def _check_counts(contract: Contract, wanted: list[Topic], counts: Mapping[str, int]) -> None:
+    features = contract.topics.features
     for topic in wanted:
-        expected = 1 if topic.single else width
-        if counts[topic.name] != expected:
+        count = counts[topic.name]
+        if topic.width is Width.WIDEST and count < (widest := _widest(contract, counts)):
             raise ConfigurationError(
-                f"pipeline {contract.name}: topic {topic.name} has {counts[topic.name]} partitions, but needs "
-                f"{expected}{'' if topic.single else f' as {contract.topics.features} has'}: "
+                f"pipeline {contract.name}: topic {topic.name} has {count} partitions, but needs at least {widest}: "
+                "a dead letter goes to the partition number of the record that died"
+            )
+        if topic.width not in (Width.ONE, Width.EVENTS):
+            continue
+        expected = 1 if topic.width is Width.ONE else counts[features]
+        if count != expected:
+            raise ConfigurationError(
+                f"pipeline {contract.name}: topic {topic.name} has {count} partitions, but needs "
+                f"{expected}{'' if topic.width is Width.ONE else f' as {features} has'}: "
                 "partition number n of one belongs to partition number n of the others"
             )

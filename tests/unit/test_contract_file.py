@@ -32,6 +32,14 @@ def test_paths_are_dotted_or_lists_where_a_key_has_a_dot(make_contract):
     assert (contract.id_path, contract.id_field) == (("tx", "id"), "tx.id")
 
 
+def test_labels_may_be_joined_by_id(make_contract):
+    """Then there is a ledger topic; without a key field, as nothing is asked of keys."""
+    contract = make_contract('{ name = "amount" }', join='"by-id"', id_field='"id"')
+
+    assert (contract.is_by_id, contract.key_field, contract.topics.ledger) == (True, None, "toy.ledger")
+    assert not make_contract('{ name = "amount" }').is_by_id
+
+
 WRONG = {
     "name": {"name": '"no dots.please"'},
     "task": {"task": '"clustering"'},
@@ -52,7 +60,6 @@ WRONG = {
     "label_horizon_s: is required": {"label_horizon_s": None},
     "label_horizon_s: 0.0 is not positive": {"label_horizon_s": "0"},
     "label_horizon_s: expected a finite number, got True": {"label_horizon_s": "true"},
-    'join: "by-id" is not available': {"join": '"by-id"'},
     "join: expected one of": {"join": '"random"'},
     "windows_s: 90 is no multiple": {"windows_s": "[60, 90]"},
     "windows_s: 60 is no multiple": {"windows_s": "[60, 60]"},

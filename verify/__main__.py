@@ -55,7 +55,7 @@ def run(flags: argparse.Namespace) -> Report:
         raise CannotCheck(f"{path} is the contract of {contract.name!r}")
     if flags.committed_only and not flags.app_id:
         raise CannotCheck("--committed-only needs --app-id")
-    topics = [contract.topics[name] for name in TOPICS]
+    topics = [contract.topics[name] for name in TOPICS if name in contract.topics]
     rules = Rules(copies=not flags.no_faults, committed_only=flags.committed_only)
     group = flags.app_id if flags.committed_only else None
     with KafkaLogs(flags.broker, topics, group=group, stall_s=flags.stall_seconds) as logs:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from verify.contract import Contract
 from verify.outcomes import SOURCE_HEADERS, DeadLetter, Prediction, check_original, parse_dead_letter, parse_prediction
 from verify.read import Record
+from verify.rekeyed import BOUND_BYTES
 from verify.report import Report
 
 
@@ -27,6 +28,8 @@ class Outcomes:
     foreign: int = 0
     unusable: dict[int, Record] = field(default_factory=dict)
     """Records on the predictions topic that are none, by their own offset: they may have dead letters."""
+    oversized: set[int] = field(default_factory=set)
+    """Good predictions, by their own offset, that may be too large for the ledger topic and then are dead letters."""
     last_prediction: int = -1
 
 
@@ -43,7 +46,9 @@ def read_outcomes(
             f"partition {partition}: {len(outcomes.unusable)} records on the predictions topic are none"
         )
     check = report.check("dead_letters")
-    sources = [contract.topics[name] for name in ("features", "labels", "predictions")]
+    sources = [
+        contract.topics[name] for name in ("features", "labels", "predictions", "ledger") if name in contract.topics
+    ]
     for record in letters:
         check.checked += 1
         try:
@@ -56,6 +61,8 @@ def read_outcomes(
         elif letter.source.partition != partition:
             check.violation("wrong_partition", record.where, f"its source is in partition {letter.source.partition}")
         elif letter.source.topic == contract.topics["predictions"]:
+            if letter.source.offset in outcomes.oversized and letter.reason == "oversized":
+                continue
             if letter.source.offset not in outcomes.unusable:
                 check.violation("undeserved", record.where, f"{letter.source} is a good prediction, or none at all")
             else:
@@ -80,6 +87,8 @@ def _take_prediction(contract: Contract, report: Report, outcomes: Outcomes, rec
             outcomes.malformed[int(headers["source-offset"])] = record.where
         return
     outcomes.predictions.append(prediction)
+    if contract.is_by_id and prediction.size > BOUND_BYTES:
+        outcomes.oversized.add(record.offset)
     if prediction.source is None:
         outcomes.foreign += 1
     elif prediction.source.topic != contract.topics["features"]:

@@ -41,7 +41,7 @@ class Contract(NamedTuple):
     positive: Any
     threshold: float
     topics: dict[str, str]
-    """By the last word of the topic's default name: `features`, `labels`, `predictions`, ..."""
+    """By the last word of the topic's default name: `features`, `labels`, `predictions`, ...; `ledger` if by id."""
     id_path: tuple[str, ...] | None
     key_path: tuple[str, ...] | None
     time_path: tuple[str, ...] | None
@@ -50,6 +50,11 @@ class Contract(NamedTuple):
     windows_s: tuple[int, ...]
     features: tuple[Feature, ...]
     max_record_bytes: int = 1 << 20
+
+    @property
+    def is_by_id(self) -> bool:
+        """Whether predictions and labels meet on the ledger topic."""
+        return "ledger" in self.topics
 
     @property
     def negative(self) -> Any:
@@ -72,11 +77,12 @@ def load_contract(path: Path, *, max_record_bytes: int = 1 << 20) -> Contract:
 def parse_contract(text: str) -> Contract:
     """The contract in the TOML *text*."""
     table = tomllib.loads(text)
-    if table.get("join", "keyed") != "keyed":
-        raise ValueError(f'join = "{table["join"]}" cannot be checked, only "keyed"')
+    join = table.get("join", "keyed")
+    if join not in ("keyed", "by-id"):
+        raise ValueError(f'join = "{join}" is neither "keyed" nor "by-id"')
     name, classes = table["name"], tuple(table.get("classes", ()))
     renamed = table.get("topics", {})
-    topics = {topic: f"{name}.{topic}" for topic in TOPICS}
+    topics = {topic: f"{name}.{topic}" for topic in (*TOPICS, *(["ledger"] if join == "by-id" else []))}
     topics |= {topic: renamed.get(topic, f"{name}.{topic}") for topic in ("features", "labels")}
     return Contract(
         name=name,

@@ -44,6 +44,10 @@ class Label(NamedTuple):
     id: str
     label: Any
     at_s: float
+    timestamp_ms: int = 0
+    """Of its record."""
+    size: int = 0
+    """Bytes of its record."""
 
 
 def _document(contract: Contract, value: bytes | None) -> dict[str, Any]:
@@ -214,7 +218,7 @@ def decode_label(contract: Contract, record: Record) -> Label:
         label = _finite(label)
     elif not any(same(label, known) for known in contract.classes):
         raise Fault("bad_label", f"label {label!r} is no class")
-    return Label(record.offset, label_id, label, at_s)
+    return Label(record.offset, label_id, label, at_s, record.timestamp_ms, record.size)
 
 
 def _finite(label: Any) -> float:

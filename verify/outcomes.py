@@ -60,6 +60,8 @@ class Prediction:
     scored_at: float | None
     model: str | None
     partition: int = 0
+    size: int = 0
+    """Bytes of the record's value and headers."""
 
     @property
     def identity(self) -> tuple[Any, ...]:
@@ -99,9 +101,15 @@ def headers_of(record: Record) -> dict[str, str]:
 
 def source_of(headers: dict[str, str]) -> Source | None:
     """The source coordinates; None if there are none at all, ValueError if they are not whole."""
-    if not any(name in headers for name in SOURCE_HEADERS):
+    return named_source(headers, "source")
+
+
+def named_source(headers: dict[str, str], prefix: str) -> Source | None:
+    """The coordinates that the headers `<prefix>-topic`, `-partition` and `-offset` name, likewise."""
+    names = [f"{prefix}-{name}" for name in ("topic", "partition", "offset")]
+    if not any(name in headers for name in names):
         return None
-    topic, partition, offset = (headers.get(name, "") for name in SOURCE_HEADERS)
+    topic, partition, offset = (headers.get(name, "") for name in names)
     if not topic or not partition.isdecimal() or not offset.isdecimal():
         raise ValueError(f"source coordinates are {topic!r}, {partition!r}, {offset!r}")
     return Source(sys.intern(topic), int(partition), int(offset))
@@ -149,6 +157,7 @@ def parse_prediction(contract: Contract, record: Record) -> Prediction:
         scored_at=content.get("scored_at"),
         model=content.get("model"),
         partition=record.partition,
+        size=record.size,
     )
 
 

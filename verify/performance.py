@@ -58,7 +58,8 @@ class Tallies:
         self._contract = contract
         self._report = report
         self._rows = rows
-        self._allow_behind = allow_behind
+        self.allow_behind = allow_behind
+        """Whether less may be counted than there is."""
         self._judgement = Judgement()
         self._expected: set[str] = set()
         self._unclaimed: set[int] = set()
@@ -119,7 +120,7 @@ class Tallies:
             if position > offset:
                 continue
             text = f"{topic} are counted up to offset {position}, the topic goes to {offset}"
-            if self._allow_behind:
+            if self.allow_behind:
                 self._report.notes.append(f"{key} is behind: {text}")
             else:
                 check.violation("behind", key, text)
@@ -172,7 +173,7 @@ class Tallies:
             n = row.content.get("n", 0)
             n_of_window[key.window_s] += n if type(n) is int else 0
             wrong = self._wrong(check, row, row.content, bounds)
-            if wrong and self._allow_behind and row.positions != self.positions(logs.partition):
+            if wrong and self.allow_behind and row.positions != self.positions(logs.partition):
                 # A pane and its ledger record are written one after the other: each is right at its own positions.
                 if row.positions not in earlier:
                     earlier[row.positions] = recount_panes(self._contract, self._recount(logs, row.positions, content))[
@@ -185,7 +186,7 @@ class Tallies:
             self._check_rates(check, row, row.content)
         for window_s, n in n_of_window.items():
             # A label that came too late must be missing in one pane of each window, and no other may be.
-            if not self._allow_behind and window_s not in incomplete and n != content.get("joined", 0):
+            if not self.allow_behind and window_s not in incomplete and n != content.get("joined", 0):
                 text = f"joined is {content.get('joined', 0)}, n of all panes of {window_s} s is {n}"
                 check.violation("unequal", f"ledger/{logs.partition}", text)
         self._check_totals(logs.partition, totals, content)

@@ -10,19 +10,29 @@ from pathlib import Path
 from verify.collect import read_outcomes
 from verify.contract import Contract
 from verify.events import Events, Rules, Serving
-from verify.labels import Labels
+from verify.feedback import ById, Feedback, Keyed, records_of
 from verify.models import ModelBytes, read_verdicts
-from verify.performance import PartitionLogs, Tallies
+from verify.performance import Tallies
 from verify.read import Logs, Record
 from verify.report import CannotCheck, Report
 from verify.rescore import Model, Models
-from verify.rows import Positions, newest_rows
+from verify.rows import newest_rows
 from verify.timeline import Models as ModelsTopic
 from verify.timeline import read_models, valid_activations
 
 # What is derived stands before what it is derived from; the features come last.
-TOPICS = ("performance", "dead-letters", "predictions", "models", "model-bytes", "model-events", "labels", "features")
-FEEDBACK = ("performance", "labels")
+TOPICS = (
+    "performance",
+    "ledger",
+    "dead-letters",
+    "predictions",
+    "models",
+    "model-bytes",
+    "model-events",
+    "labels",
+    "features",
+)
+FEEDBACK = ("performance", "ledger", "labels")
 PARTITIONED = ("features", "labels", "predictions", "dead-letters")
 
 
@@ -36,17 +46,19 @@ def verify_pipeline(  # noqa: PLR0913 - what a run may be told
     keep: violations of a kind that the report keeps in full.
     """
     report = Report(contract.name, keep)
-    topics = [contract.topics[name] for name in TOPICS if feedback or name not in FEEDBACK]
+    wanted = [name for name in TOPICS if name in contract.topics and (feedback or name not in FEEDBACK)]
+    topics = [contract.topics[name] for name in wanted]
     missing = [topic for topic in topics if not logs.partitions(topic)]
     if missing:
         raise CannotCheck(f"topics that do not exist: {', '.join(missing)}")
     partitions = _count_partitions(contract, logs, report, feedback=feedback)
     with tempfile.TemporaryDirectory(prefix="verify-") as folder:
         serving = _read_serving(contract, logs, report, Path(folder))
-        tallies = None
+        tallies: Feedback | None = None
         if feedback:
             rows = newest_rows(_all(logs, contract.topics["performance"]), report.check("panes"))
-            tallies = Tallies(contract, report, rows, allow_behind=allow_behind)
+            kind = ById if contract.is_by_id else Keyed
+            tallies = kind(contract, logs, report, Tallies(contract, report, rows, allow_behind=allow_behind))
         events = Events(contract, report, serving, rules)
         for partition in range(partitions):
             _check_partition(contract, logs, report, partition, events=events, tallies=tallies, copies=rules.copies)
@@ -59,15 +71,21 @@ def verify_pipeline(  # noqa: PLR0913 - what a run may be told
 
 
 def _count_partitions(contract: Contract, logs: Logs, report: Report, *, feedback: bool) -> int:
-    """The partition count that all topics of the events must share."""
+    """The most partitions of any topic whose records have outcomes by partition number.
+
+    They must have equal counts; if labels are joined by id theirs is free, and dead letters have room for each number.
+    """
     check = report.check("partitions")
-    counts = {}
-    for name in PARTITIONED:
-        if feedback or name not in FEEDBACK:
-            check.checked += 1
-            counts[contract.topics[name]] = logs.partitions(contract.topics[name])
-    if len(set(counts.values())) > 1:
-        check.violation("unequal", contract.name, f"partition counts differ: {counts}")
+    counts = {name: logs.partitions(contract.topics[name]) for name in PARTITIONED if feedback or name not in FEEDBACK}
+    check.checked += len(counts)
+    shown = {contract.topics[name]: count for name, count in counts.items()}
+    if not contract.is_by_id:
+        if len(set(counts.values())) > 1:
+            check.violation("unequal", contract.name, f"partition counts differ: {shown}")
+    elif counts["predictions"] != counts["features"]:
+        check.violation("unequal", contract.name, f"partition counts of features and predictions differ: {shown}")
+    elif counts["dead-letters"] < max(counts.values()):
+        check.violation("too_few", contract.name, f"dead letters of some partitions have no place: {shown}")
     return max(counts.values())
 
 
@@ -122,7 +140,7 @@ def _check_partition(  # noqa: PLR0913 - the parts of one run meet here
     partition: int,
     *,
     events: Events,
-    tallies: Tallies | None,
+    tallies: Feedback | None,
     copies: bool,
 ) -> None:
     features = contract.topics["features"]
@@ -130,12 +148,12 @@ def _check_partition(  # noqa: PLR0913 - the parts of one run meet here
         contract,
         report,
         partition,
-        _records(logs, contract.topics["predictions"], partition),
-        _records(logs, contract.topics["dead-letters"], partition),
+        records_of(logs, contract.topics["predictions"], partition),
+        records_of(logs, contract.topics["dead-letters"], partition),
     )
     events.check_partition(
         outcomes,
-        _records(logs, features, partition),
+        records_of(logs, features, partition),
         start=logs.start(features, partition),
         committed=logs.committed(features, partition),
     )
@@ -145,14 +163,4 @@ def _check_partition(  # noqa: PLR0913 - the parts of one run meet here
         return
     # An event needs its outcomes no more: the ledger has the memory for itself.
     outcomes.of_event.clear()
-    topic = contract.topics["labels"]
-    label_check = Labels(contract, report, outcomes, copies=copies, counted_to=tallies.positions(partition).labels)
-    labels = label_check.judge(_records(logs, topic, partition), start=logs.start(topic, partition))
-    ends = Positions(logs.end(contract.topics["predictions"], partition), logs.end(topic, partition))
-    tallies.check_partition(
-        PartitionLogs(partition, outcomes.predictions, labels, outcomes.last_prediction, label_check.last, ends)
-    )
-
-
-def _records(logs: Logs, topic: str, partition: int) -> Iterator[Record]:
-    return logs.records(topic, partition) if partition < logs.partitions(topic) else iter(())
+    tallies.check_partition(outcomes, copies=copies)

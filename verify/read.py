@@ -32,6 +32,11 @@ class Record(NamedTuple):
     """False where the broker stamped the record (LogAppendTime)."""
 
     @property
+    def size(self) -> int:
+        """Bytes of value and headers."""
+        return len(self.value or b"") + sum(len(value or b"") for _, value in self.headers)
+
+    @property
     def where(self) -> str:
         """The record's coordinates for a report."""
         return f"{self.topic}[{self.partition}]@{self.offset}"

@@ -138,7 +138,7 @@ def test_times_are_of_the_unit_that_the_contract_says(unit, raw):
 def test_a_label_is_a_class_of_the_contract_and_nothing_is_coerced(label, outcome):
     """1 equals 1.0, but neither "1" nor true; `at` is the record's timestamp where it is absent."""
     try:
-        _, *found = decode_label(CONTRACT, record(label))
+        _, *found, _, _ = decode_label(CONTRACT, record(label))
     except Fault as fault:
         found = fault.reason
 
@@ -168,7 +168,7 @@ def test_a_contract_that_cannot_be_understood_is_no_verdict(tmp_path):
     for text, told in {
         "name = ": "is no contract",
         'name = "x"': "is missing",
-        'join = "by-id"': "cannot be checked",
+        'join = "by-hand"': "is neither",
     }.items():
         path.write_text(text)
         with pytest.raises(CannotCheck, match=told):

@@ -22,7 +22,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from app.embedded import EmbeddedKafka
 
-pytest_plugins = ["tests.workers"]
+pytest_plugins = ["tests.workers", "tests.proxy"]
 
 DEADLINE_S = 60.0
 

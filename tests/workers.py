@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import os
 import random
+import resource
 import signal
 import subprocess
 import sys
@@ -104,9 +106,12 @@ class PipelineUnderTest:
             self.bootstrap, self.topics, self.name, version=version, author="test", now_s=time.time(), at_s=at_s
         )
 
-    def start_worker(self, **settings):
-        """A worker process; `await worker.ready()` waits for it."""
-        worker = WorkerProcess(self, f"w{len(self.workers)}", settings)
+    def start_worker(self, *, limits=None, code=ROOT, **settings):
+        """A worker process; `await worker.ready()` waits for it.
+
+        limits: by `resource.RLIMIT_*` what the process may take; code: the checkout whose program it runs.
+        """
+        worker = WorkerProcess(self, f"w{len(self.workers)}", settings, limits=limits or {}, code=code)
         self.workers.append(worker)
         return worker
 
@@ -174,7 +179,8 @@ class PipelineUnderTest:
 class WorkerProcess:
     """A `faust-onnx worker` in a process of its own."""
 
-    def __init__(self, pipeline, name, settings):
+    def __init__(self, pipeline, name, settings, *, limits, code):
+        self.name = name
         self.log = pipeline.folder / f"{name}.log"
         self.ready_file = pipeline.folder / f"{name}.ready"
         environ = {k: v for k, v in os.environ.items() if not k.startswith("FAUST_ONNX_")}
@@ -194,7 +200,8 @@ class WorkerProcess:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "app.cli", "worker", "--ready-file", str(self.ready_file)],
-                cwd=ROOT, env=environ, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
+                cwd=code, env=environ, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
+                preexec_fn=functools.partial(_limit, limits) if limits else None,  # noqa: PLW1509  it only sets limits
             )  # fmt: skip
 
     async def ready(self, timeout_s=60.0):
@@ -241,6 +248,11 @@ class WorkerProcess:
             self.signal(signal.SIGCONT)
             self.process.kill()
             self.process.wait()
+
+
+def _limit(limits):
+    for kind, value in limits.items():
+        resource.setrlimit(kind, (value, value))
 
 
 @pytest.fixture

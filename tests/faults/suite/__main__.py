@@ -1,0 +1,115 @@
+"""`python -m tests.faults.suite`: the long run, which goes on where it was stopped.
+
+Each finished (case, seed, mode, commit) is kept in the file of results and skipped the next time. Exit code 1 when
+anything did not hold, now or in a run that is skipped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import sys
+from pathlib import Path
+
+from tests.faults.suite import cases
+from tests.faults.suite.engine import new_site, run_case
+from tests.faults.suite.registry import CASES, Case
+from tests.faults.suite.store import Result, Store, commit
+from tests.faults.suite.table import RESULTS, as_text, rows
+
+MODES = ("at_least_once", "exactly_once")
+RUNS_PER_BROKER = 40
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    command = argparse.ArgumentParser("python -m tests.faults.suite", description=__doc__)
+    command.add_argument("--seeds", default="1", help="how many (10 means 1 to 10), or which (3,7 or 11-20)")
+    command.add_argument("--cases", default="", help="names or numbers, separated by commas; all if absent")
+    command.add_argument("--modes", default=",".join(MODES))
+    command.add_argument("--scale", type=float, default=1.0, help="less than 1 shortens loads and repetitions")
+    command.add_argument("--results", type=Path, default=RESULTS)
+    command.add_argument("--commit", help="the name under which results are kept, instead of git's")
+    command.add_argument("--again", choices=["no", "red", "all"], default="no", help="what is run although it is kept")
+    command.add_argument("--list", action="store_true", help="name the cases and do nothing")
+    return command
+
+
+def chosen(text: str) -> list[Case]:
+    """The cases that *text* names."""
+    if not text:
+        return list(CASES.values())
+    words = text.split(",")
+    found = [each for each in CASES.values() if each.name in words or str(each.number) in words]
+    unknown = [w for w in words if w not in CASES and w not in {str(each.number) for each in CASES.values()}]
+    if unknown:
+        raise SystemExit(f"no such case: {', '.join(unknown)}; there are {', '.join(CASES)}")
+    return found
+
+
+def seeds_of(text: str) -> list[int]:
+    """The seeds that *text* names.
+
+    >>> seeds_of("3"), seeds_of("4,7"), seeds_of("11-13")
+    ([1, 2, 3], [4, 7], [11, 12, 13])
+    """
+    if text.isdigit():
+        return list(range(1, int(text) + 1))
+    found = []
+    for part in text.split(","):
+        first, _, last = part.partition("-")
+        found += range(int(first), int(last or first) + 1)
+    return found
+
+
+async def run_all(todo: list[tuple[Case, int, str]], store: Store, flags: argparse.Namespace, name: str) -> None:
+    """Run what is to be done, one after the other, and keep each result at once."""
+    keep = flags.results.parent / "red"
+    keep.mkdir(parents=True, exist_ok=True)
+    async with contextlib.AsyncExitStack() as stack:
+        shared, runs = None, 0
+        for number, (case, seed, mode) in enumerate(todo):
+            if not case.own_broker and (shared is None or runs >= RUNS_PER_BROKER):
+                await stack.aclose()
+                shared, runs = await stack.enter_async_context(new_site()), 0
+            runs += 1
+            print(f"[{number + 1}/{len(todo)}] ", end="", flush=True)
+            result = await run_case(
+                case, seed, mode, shared=shared, scale=flags.scale, tell=lambda text: print(text, flush=True), keep=keep
+            )
+            result.commit = name
+            store.append(result)
+
+
+def main() -> int:
+    """Run what is missing and print the table."""
+    flags = parser().parse_args()
+    if flags.list:
+        for case in CASES.values():
+            print(f"{case.number:>2} {case.name:<22} {case.about}")
+        return 0
+    store, name = Store(flags.results), flags.commit or commit()
+    modes = [mode for mode in flags.modes.split(",") if mode]
+    wanted = [(case, seed, mode) for seed in seeds_of(flags.seeds) for case in chosen(flags.cases) for mode in modes]
+    kept = {(r.case, r.seed, r.mode): r for r in store.read() if r.commit == name and r.scale == flags.scale}
+    todo = [each for each in wanted if _is_due(kept.get((each[0].name, *each[1:])), flags.again)]
+    print(f"{len(todo)} of {len(wanted)} runs to be done at {name}; results in {flags.results}")
+    asyncio.run(run_all(todo, store, flags, name))
+    keys = {(case.name, seed, mode) for case, seed, mode in wanted}
+    done = [r for r in store.read() if r.commit == name and r.scale == flags.scale and (r.case, r.seed, r.mode) in keys]
+    print(as_text(rows(done)))
+    red = [result for result in done if result.violations]
+    for result in red:
+        print(f"{result.case} seed {result.seed} {result.mode}:")
+        print("\n".join(f"    {text}" for text in result.violations))
+    return 1 if red or not done else 0
+
+
+def _is_due(kept: Result | None, again: str) -> bool:
+    return kept is None or again == "all" or (again == "red" and bool(kept.violations))
+
+
+if __name__ == "__main__":
+    assert cases.__all__  # they have put themselves on the list
+    sys.exit(main())

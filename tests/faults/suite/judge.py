@@ -1,0 +1,179 @@
+"""Judging a run once its faults are over: drained, ended in order, and every invariant looked at from outside."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from tests.faults.suite.run import Run
+from tests.workers import ROOT
+
+RSS_MAX_BYTES = 800 << 20
+STATE_MAX_BYTES = 512 << 20
+LOG_MAX_BYTES = 4 << 20
+MARKER_WITHIN_S = 15.0
+
+
+async def judge(run: Run) -> dict[str, Any]:
+    """Heal, drain, end and check; what was found goes to the run's violations, the counts are returned."""
+    run.heal()
+    drained_s = await drain(run)
+    await end_workers(run)
+    await check_no_open_transactions(run)
+    check_input(run)
+    counts = await verify(run)
+    await check_changelog(run)
+    check_bounds(run)
+    return {**counts, "drain_s": drained_s}
+
+
+async def drain(run: Run) -> float | None:
+    """Wait until the group has read everything and the ledgers have counted everything (P7); the seconds it took."""
+    if not run.supervised:
+        run.spawn()
+    began_s, deadline = time.monotonic(), time.monotonic() + run.case.drain_s
+    lag = "nothing is known"
+    while time.monotonic() < deadline:
+        try:
+            lag = await asyncio.to_thread(_lag, run)
+        except Exception as error:  # noqa: BLE001  the broker may still be coming up
+            lag = repr(error)
+        if not lag:
+            break
+        await asyncio.sleep(0.15)
+    run.must(not lag, f"P7 not drained within {run.case.drain_s:g} s: {lag}")
+    if lag:
+        return None
+    await run.eventually(lambda: _all_ready(run), 30.0, "P7 all workers ready after the drain")
+    return time.monotonic() - began_s
+
+
+def _lag(run: Run) -> str:
+    """What is still to be done, empty if nothing is."""
+    topics, watch = run.pipeline.topics, run.watch
+    ends, committed = watch.ends([topics.features]), watch.committed(topics.features)
+    behind = {at: end - committed.get(at, 0) for at, end in ends.items() if committed.get(at, 0) < end}
+    if behind:
+        return f"features behind by {behind}"
+    watch.follow_performance(topics.performance)
+    for number, topic in enumerate((topics.predictions, topics.labels)):
+        lasts = watch.last_records(topic) if topic == topics.predictions else watch.ends([topic])
+        for (_, partition), last in lasts.items():
+            position = watch.positions.get(partition, (0, 0))[number]
+            if position < last:
+                return f"{topic}-{partition} counted to {position} of {last}"
+    return ""
+
+
+async def _all_ready(run: Run) -> bool:
+    if not run.supervised:
+        return False
+    for worker in run.supervised:
+        if not worker.ready_file.exists() or (await worker.get("/readyz"))[0] != 200:
+            return False
+    return True
+
+
+async def end_workers(run: Run) -> None:
+    """SIGTERM to all that live; they were drained and end in order."""
+    for worker in list(run.supervised):
+        if worker.process.poll() is None:
+            await run.terminate(worker)
+
+
+async def check_no_open_transactions(run: Run) -> None:
+    """P6: what read-committed readers see ends where the topic ends, so that any further record would be seen."""
+    topics = [topic for topic in run.watch.topics_with(run.name) if not topic.endswith("model-bytes")]
+
+    def open_ones() -> dict[Any, str]:
+        stable, written = run.watch.ends(topics), run.watch.ends(topics, committed=False)
+        return {at: f"{stable[at]} of {end}" for at, end in written.items() if stable[at] < end}
+
+    deadline = time.monotonic() + MARKER_WITHIN_S
+    while left := await asyncio.to_thread(open_ones):
+        if time.monotonic() > deadline:
+            run.must(False, f"P6 open transactions: readers stop at {left}")
+            return
+        await asyncio.sleep(0.3)
+
+
+def check_input(run: Run) -> None:
+    """What Kafka acknowledged to the load is there (else nothing said of the outcomes would count)."""
+    topics = run.pipeline.topics
+    for topic in (topics.features, topics.labels):
+        wanted = sum(load.acknowledged[topic] for load in run.loads)
+        found = sum(run.watch.ends([topic]).values())
+        failed = sum(load.failed[topic] for load in run.loads)
+        run.must(found >= wanted, f"P1 Kafka holds {found} records of {topic}, but has acknowledged {wanted}")
+        if failed:
+            run.notes.append(f"{failed} records of {topic} were not accepted by Kafka")
+
+
+async def verify(run: Run) -> dict[str, Any]:
+    """P1 to P5 by the independent checker; how many records and copies it has seen."""
+    told = run.folder / "verify.json"
+    copies = ["--exactly-once-run"] if run.case.no_copies else ["--delivery", run.mode]
+    arguments = [
+        "--broker", run.kafka.bootstrap, "--pipeline", run.name, "--models-dir", str(run.pipeline.models_dir),
+        "--json", str(told), "--app-id", f"app-{run.name}", *copies,
+    ]  # fmt: skip
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "verify", *arguments,
+        cwd=ROOT, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+    )  # fmt: skip
+    output, _ = await process.communicate()
+    report = json.loads(told.read_text()) if told.exists() else {}
+    if not report.get("ok"):
+        (run.folder / "verify.txt").write_bytes(output)
+        found = {name: each["found"] for name, each in report.get("checks", {}).items() if each["found"]}
+        run.must(False, f"verify: {found or output.decode()[-500:]}")
+    checks = report.get("checks", {})
+    return {
+        "records": checks.get("outcomes", {}).get("checked", 0),
+        "labels": checks.get("ledger", {}).get("checked", 0),
+        "copies": report.get("facts", {}).get("copies", 0),
+    }
+
+
+async def check_changelog(run: Run) -> None:
+    """P5: the table, folded from its changelog, says of each partition what `performance` says."""
+    rows: dict[bytes, bytes | None] = {}
+    for message in await asyncio.to_thread(run.watch.read, run.changelog):
+        rows[message.key()] = message.value()
+    await asyncio.to_thread(run.watch.follow_performance, run.pipeline.topics.performance)
+    for partition, told in run.watch.ledgers.items():
+        packed = rows.get(f"{run.name}/{partition}/ledger".encode())
+        if packed is None:
+            run.must(False, f"P5 the changelog has no ledger of partition {partition}")
+            continue
+        predictions, labels, event_time_s, _, _, counts, *_ = msgspec.msgpack.decode(packed)
+        same = told["positions"] == {"predictions": predictions, "labels": labels}
+        states = {state: told.get(state, 0) for state in ("joined", "expired", "orphan", "duplicate", "conflicting")}
+        same = same and states == {state: counts.get(state, 0) for state in states}
+        same = same and told.get("event_time_s") in (event_time_s, None)
+        run.must(same, f"P5 ledger of partition {partition}: the table has {packed!r}, performance {told}")
+
+
+def check_bounds(run: Run) -> None:
+    """P8: memory, disk and logs stayed within bounds."""
+    run.must(run.rss_bytes <= RSS_MAX_BYTES, f"P8 a worker took {run.rss_bytes >> 20} MB of memory")
+    run.must(disk_bytes(run.state) <= STATE_MAX_BYTES, f"P8 the state takes {disk_bytes(run.state) >> 20} MB of disk")
+    for worker in run.pipeline.workers:
+        size = worker.log.stat().st_size
+        run.must(size <= LOG_MAX_BYTES, f"P8 {worker.name} logged {size >> 10} kB")
+
+
+def disk_bytes(folder: Path) -> int:
+    """What a folder takes."""
+    total = 0
+    for path in folder.rglob("*"):
+        with contextlib.suppress(OSError):
+            total += path.stat().st_size if path.is_file() else 0
+    return total

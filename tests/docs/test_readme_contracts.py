@@ -13,7 +13,7 @@ import pytest
 
 from app.errors import Reason, Refusal
 from app.features import BatchDecoder, Contract, dead_letter
-from app.feedback import Kind, decode_labels, decode_predictions
+from app.feedback import Kind, decode_labels, decode_predictions, rekey_labels, rekey_predictions
 from app.performance import PerformanceIndex, rates
 from app.performance.published import counters_json, counters_of_json
 from app.records import Activation, Label, Manifest, ModelEvent, Prediction
@@ -100,6 +100,19 @@ def test_prediction_and_label_meet(contract):
     (label,), _ = decode_labels([Given(EXAMPLES["label"].encode())], contract)
 
     assert prediction.key == label.key
+
+
+def test_the_ledger_topic_has_the_prediction_and_the_label(contract):
+    """What the page shows is what the two records above it become, and both under one key."""
+    prediction = Given(EXAMPLES["prediction"].encode(), topic="fraud.predictions")
+    label = Given(EXAMPLES["label"].encode(), topic="fraud.labels", timestamp=1795364896480)
+    made = {
+        "ledger-prediction": rekey_predictions([prediction], contract, 1).records[0],
+        "ledger-label": rekey_labels([label], contract, 1).records[0],
+    }
+
+    for name, (record,) in made.items():
+        assert (record.key, record.value.decode()) == (b"site-0656", EXAMPLES[name])
 
 
 def test_the_dead_letter_died_of_what_its_headers_say(contract):

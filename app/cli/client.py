@@ -47,13 +47,19 @@ async def _when_reached(work: Coroutine[Any, Any, T], broker: str) -> T:
     return await work
 
 
-async def read_topic(
-    broker: str, topic: str, *, partition: int | None = None, first: int = 0, last: int | None = None
+async def read_topic(  # noqa: PLR0913  # what part of a topic one may ask for
+    broker: str,
+    topic: str,
+    *,
+    partition: int | None = None,
+    first: int = 0,
+    last: int | None = None,
+    newest: int | None = None,
 ) -> AsyncIterator[ConsumerRecord]:
     """The committed records of *topic* that are there now, each partition in order.
 
-    partition: this one alone; first, last: offsets, inclusive, in each partition. Raises BrokerError when there is no
-    such topic or partition.
+    partition: this one alone; first, last: offsets, inclusive, in each partition; newest: only so many offsets at the
+    end of each. Raises BrokerError when there is no such topic or partition.
     """
     from aiokafka import AIOKafkaConsumer, TopicPartition  # noqa: PLC0415  # as above
 
@@ -76,20 +82,23 @@ async def read_topic(
     try:
         await consumer.start()
         consumer.assign(chosen)
-        async for record in _until_the_end(consumer, chosen, first, last):
+        async for record in _until_the_end(consumer, chosen, first, last, newest):
             yield record
     finally:
         await consumer.stop()
 
 
 async def _until_the_end(
-    consumer: AIOKafkaConsumer, chosen: list[TopicPartition], first: int, last: int | None
+    consumer: AIOKafkaConsumer, chosen: list[TopicPartition], first: int, last: int | None, newest: int | None
 ) -> AsyncIterator[ConsumerRecord]:
     begins, ends = await consumer.beginning_offsets(chosen), await consumer.end_offsets(chosen)
     ends = {each: end if last is None else min(end, last + 1) for each, end in ends.items()}
+    begins = {each: max(begin, first) for each, begin in begins.items()}
+    if newest is not None:
+        begins = {each: max(begin, ends[each] - newest) for each, begin in begins.items()}
     for each in chosen:
-        consumer.seek(each, max(begins[each], first))
-    left = {each for each in chosen if max(begins[each], first) < ends[each]}
+        consumer.seek(each, begins[each])
+    left = {each for each in chosen if begins[each] < ends[each]}
     consumer.pause(*(set(chosen) - left))
     loop = asyncio.get_running_loop()
     moved_at_s = loop.time()

@@ -27,7 +27,7 @@ PipelinesOption = Annotated[
 @with_settings("broker", "pipelines", "models_dir", "partitions", "replication_factor")
 def create(*, pipeline: PipelinesOption = None, as_json: JsonOption = False, settings: Settings) -> None:
     """Create the topics that are missing; those that exist stay as they are."""
-    rows = run_client(_create(settings, _contracts(settings, pipeline)), settings.broker)
+    rows = run_client(_create(settings, contracts_of(settings, pipeline)), settings.broker)
     _print(rows, ["pipeline", "topic", "partitions", "created"], as_json=as_json)
 
 
@@ -35,12 +35,13 @@ def create(*, pipeline: PipelinesOption = None, as_json: JsonOption = False, set
 @with_settings("broker", "pipelines", "models_dir")
 def list_(*, pipeline: PipelinesOption = None, as_json: JsonOption = False, settings: Settings) -> None:
     """List the topics of pipelines and their partitions; exit code 1 when one is missing."""
-    rows = run_client(_list(settings, _contracts(settings, pipeline)), settings.broker)
+    rows = run_client(_list(settings, contracts_of(settings, pipeline)), settings.broker)
     _print(rows, ["pipeline", "topic", "partitions", "exists"], as_json=as_json)
     raise typer.Exit(0 if all(row["exists"] for row in rows) else 1)
 
 
-def _contracts(settings: Settings, pipelines: list[str] | None) -> dict[str, Contract]:
+def contracts_of(settings: Settings, pipelines: list[str] | None) -> dict[str, Contract]:
+    """The contracts of the pipelines that were named, or else of those of the settings."""
     from app.features import load_contracts  # noqa: PLC0415  # not for those who ask for --help
 
     names = pipelines or settings.pipelines
@@ -65,14 +66,15 @@ async def _create(settings: Settings, contracts: dict[str, Contract]) -> list[di
 
 
 async def _list(settings: Settings, contracts: dict[str, Contract]) -> list[dict[str, Any]]:
-    from app.topology.topics import admin_client, partition_counts  # noqa: PLC0415  # as above
+    from app.topology.topics import admin_client, partition_counts, wanted_topics  # noqa: PLC0415  # as above
 
+    wanted = {name: [topic.name for topic in wanted_topics(contract)] for name, contract in contracts.items()}
     async with admin_client(settings.broker) as client:
-        counts = await partition_counts(client, [topic for contract in contracts.values() for topic in contract.topics])
+        counts = await partition_counts(client, [topic for topics in wanted.values() for topic in topics])
     return [
         {"pipeline": name, "topic": topic, "partitions": counts.get(topic, 0), "exists": topic in counts}
-        for name, contract in contracts.items()
-        for topic in contract.topics
+        for name, topics in wanted.items()
+        for topic in topics
     ]
 
 

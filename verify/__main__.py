@@ -17,6 +17,7 @@ from verify.events import Rules
 from verify.pipeline import TOPICS, verify_pipeline
 from verify.read import KafkaLogs
 from verify.report import CannotCheck, Report
+from verify.transactions import report_unsettled
 
 HOLDS, VIOLATED, UNJUDGED = 0, 1, 2
 
@@ -31,8 +32,14 @@ def parser() -> argparse.ArgumentParser:
     copies.add_argument(
         "--no-faults", "--exactly-once-run", action="store_true", help="no record may have more than one outcome"
     )
+    copies.add_argument(
+        "--delivery",
+        choices=("at_least_once", "exactly_once"),
+        help="as the workers have it: with exactly_once no record may have more than one outcome, whatever died, "
+        "with at_least_once only feature records may; a label or prediction never has more than one dead letter",
+    )
     copies.add_argument("--allow-copies", action="store_true", help="redelivery may double outcomes (the default)")
-    command.add_argument("--app-id", help="the workers' consumer group, for --committed-only")
+    command.add_argument("--app-id", help="the workers' consumer group: no transaction of it may hang either")
     command.add_argument(
         "--committed-only", action="store_true", help="judge only records below the group's committed offsets as lost"
     )
@@ -43,6 +50,9 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--max-record-bytes", type=int, default=1 << 20, help="as the workers have it")
     command.add_argument("--max-violations", type=int, default=20, help="violations of a kind that are told in full")
     command.add_argument("--stall-seconds", type=float, default=30.0, help="how long a topic may give nothing")
+    command.add_argument(
+        "--settle-seconds", type=float, default=10.0, help="how long a transaction may still be open at the start"
+    )
     command.add_argument("--json", type=Path, metavar="FILE", help="write the report here too")
     return command
 
@@ -56,10 +66,22 @@ def run(flags: argparse.Namespace) -> Report:
     if flags.committed_only and not flags.app_id:
         raise CannotCheck("--committed-only needs --app-id")
     topics = [contract.topics[name] for name in TOPICS if name in contract.topics]
-    rules = Rules(copies=not flags.no_faults, committed_only=flags.committed_only)
-    group = flags.app_id if flags.committed_only else None
-    with KafkaLogs(flags.broker, topics, group=group, stall_s=flags.stall_seconds) as logs:
-        return verify_pipeline(
+    rules = Rules(
+        copies=not flags.no_faults and flags.delivery != "exactly_once",
+        label_copies=not flags.no_faults and flags.delivery is None,
+        committed_only=flags.committed_only,
+    )
+    logs = KafkaLogs(
+        flags.broker,
+        topics,
+        group=flags.app_id if flags.committed_only else None,
+        also_settled=[f"{flags.app_id}-{contract.name}-tallies-changelog"] if flags.app_id else [],
+        offsets_of=flags.app_id,
+        stall_s=flags.stall_seconds,
+        patience_s=flags.settle_seconds,
+    )
+    with logs:
+        report = verify_pipeline(
             logs,
             contract,
             rules,
@@ -67,6 +89,8 @@ def run(flags: argparse.Namespace) -> Report:
             feedback=not flags.without_feedback,
             keep=flags.max_violations,
         )
+        report_unsettled(report, logs.looked_at, logs.unsettled)
+    return report
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -34,9 +34,11 @@ class Rules(NamedTuple):
     """What a run demands beyond the contracts."""
 
     copies: bool = True
-    """Whether redelivery may double an outcome."""
+    """Whether redelivery may double an outcome of a feature record."""
     committed_only: bool = False
     """Whether only records below the group's committed offset must have an outcome."""
+    label_copies: bool = True
+    """Whether redelivery may double the dead letter of a label."""
 
 
 class Events:
@@ -48,6 +50,7 @@ class Events:
         self._serving = serving
         self._rules = rules
         self._topic = contract.topics["predictions"]
+        report.facts["copies"] = 0
 
     def check_partition(self, outcomes: Outcomes, features: Iterable[Record], *, start: int, committed: int) -> None:
         """Judge all *features*, which begin at offset *start*, and what has no source among them."""
@@ -103,6 +106,8 @@ class Events:
         if predictions and letters:
             check.violation("both", record.where, f"{self._where(predictions[0])} and {letters[0].where}")
         copies = len(predictions) + len(letters) - 1
+        if copies > 0:
+            self._report.facts["copies"] += copies
         if copies > 0 and not self._rules.copies and not (predictions and letters):
             check.violation("doubled", record.where, f"{copies + 1} outcomes")
         for copy in predictions[1:]:

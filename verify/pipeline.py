@@ -61,7 +61,8 @@ def verify_pipeline(  # noqa: PLR0913 - what a run may be told
             tallies = kind(contract, logs, report, Tallies(contract, report, rows, allow_behind=allow_behind))
         events = Events(contract, report, serving, rules)
         for partition in range(partitions):
-            _check_partition(contract, logs, report, partition, events=events, tallies=tallies, copies=rules.copies)
+            label_copies = rules.copies and rules.label_copies
+            _check_partition(contract, logs, report, partition, events=events, tallies=tallies, copies=label_copies)
         if tallies is not None:
             tallies.finish()
     report.facts["ends"] = {

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import Any, NamedTuple, Protocol, Self
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
 
 from verify.report import CannotCheck
+from verify.transactions import OFFSETS_TOPIC, Unsettled, find_unsettled, offsets_partition
 
 FETCH_BYTES = 8 << 20
+FETCH_WAIT_MS = 10
 CREATE_TIME = 0
 
 
@@ -67,33 +69,61 @@ class KafkaLogs:
     topics: names in the order in which their ends are taken: what is derived comes before what it is derived from,
     so that a pipeline at work never shows an outcome without its source.
     group: the consumer group whose committed offsets `committed` answers; read before any end.
+    also_settled: further topics, if they exist, in which no transaction may hang.
+    offsets_of: a consumer group whose committed offsets no transaction may hold up.
     stall_s: seconds without progress after which a read is given up (CannotCheck).
+    patience_s: how long a transaction that is open at the start may stay so; ends are taken after that.
     """
 
-    def __init__(self, broker: str, topics: list[str], *, group: str | None = None, stall_s: float = 30.0) -> None:
+    def __init__(  # noqa: PLR0913 - what a run may be told
+        self,
+        broker: str,
+        topics: list[str],
+        *,
+        group: str | None = None,
+        also_settled: Iterable[str] = (),
+        offsets_of: str | None = None,
+        stall_s: float = 30.0,
+        patience_s: float = 10.0,
+    ) -> None:
         self._broker = broker
         self._topics = topics
         self._group = group
+        self._also_settled = list(also_settled)
+        self._offsets_of = offsets_of
         self._stall_s = stall_s
+        self._patience_s = patience_s
         self._runner = asyncio.Runner()
+        self._consumer: Any = None
+        self._reading: set[TopicPartition] = set()
         self._starts: dict[TopicPartition, int] = {}
         self._ends: dict[TopicPartition, int] = {}
         self._committed: dict[TopicPartition, int] = {}
         self._counts: dict[str, int] = {}
+        self.looked_at = 0
+        """Of how many partitions it was seen whether a transaction hangs."""
+        self.unsettled: list[Unsettled] = []
 
     def __enter__(self) -> Self:
         self._runner.__enter__()
         try:
             self._runner.run(self._look())
         except (KafkaError, OSError) as error:
-            self._runner.close()
+            self._close()
             raise CannotCheck(f"cannot read from the broker {self._broker}: {error!r}; is it up?") from error
         except BaseException:
-            self._runner.close()
+            self._close()
             raise
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._close()
+
+    def _close(self) -> None:
+        if self._consumer is not None:
+            with suppress(KafkaError):
+                self._runner.run(self._consumer.stop())
+            self._consumer = None
         self._runner.close()
 
     def partitions(self, topic: str) -> int:
@@ -118,12 +148,14 @@ class KafkaLogs:
         start, end = self._starts.get(tp, 0), self._ends.get(tp, 0)
         if start >= end:
             return
-        consumer = self._runner.run(self._consumer())
+        if tp in self._reading:
+            raise RuntimeError(f"{topic}[{partition}] is being read already")
+        self._reading.add(tp)
         try:
-            self._runner.run(_seek(consumer, tp, start))
+            self._runner.run(self._resume(tp, start))
             position = start
             while position < end:
-                batch, position = self._runner.run(self._fetch(consumer, tp, position))
+                batch, position = self._runner.run(self._fetch(tp, position))
                 for record in batch:
                     if record.offset >= end:
                         return
@@ -140,15 +172,24 @@ class KafkaLogs:
         except KafkaError as error:
             raise CannotCheck(f"reading {topic}[{partition}] failed: {error!r}") from error
         finally:
-            self._runner.run(consumer.stop())
+            self._reading.discard(tp)
+            if self._consumer is not None:
+                self._runner.run(self._pause(tp))
 
-    async def _fetch(self, consumer: Any, tp: TopicPartition, position: int) -> tuple[list[Any], int]:
+    async def _resume(self, tp: TopicPartition, start: int) -> None:
+        self._consumer.seek(tp, start)
+        self._consumer.resume(tp)
+
+    async def _pause(self, tp: TopicPartition) -> None:
+        self._consumer.pause(tp)
+
+    async def _fetch(self, tp: TopicPartition, position: int) -> tuple[list[Any], int]:
         """The next records, perhaps none where only transaction markers lay, and the position after them."""
         deadline_s = time.monotonic() + self._stall_s
         while True:
             # A short wait: where only markers are left nothing is given, but the position moves on.
-            batches = await consumer.getmany(tp, timeout_ms=20)
-            after = await consumer.position(tp)
+            batches = await self._consumer.getmany(tp, timeout_ms=20)
+            after = await self._consumer.position(tp)
             if batches.get(tp) or after > position:
                 return batches.get(tp, []), after
             if time.monotonic() > deadline_s:
@@ -156,16 +197,18 @@ class KafkaLogs:
                     f"{tp.topic}[{tp.partition}] gives nothing after offset {position} for {self._stall_s:g} s"
                 )
 
-    async def _consumer(self, group: str | None = None) -> Any:
+    async def _started(self, isolation: str, *, group: str | None = None) -> Any:
         """A started consumer that never joins a group and never commits."""
         consumer = AIOKafkaConsumer(
             bootstrap_servers=self._broker,
             group_id=group,
-            isolation_level="read_committed",
+            isolation_level=isolation,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             max_partition_fetch_bytes=FETCH_BYTES,
             fetch_max_bytes=2 * FETCH_BYTES,
+            # A fetch at the end of one partition would keep the next partition waiting for so long.
+            fetch_max_wait_ms=FETCH_WAIT_MS,
         )
         try:
             await consumer.start()
@@ -176,38 +219,56 @@ class KafkaLogs:
         return consumer
 
     async def _look(self) -> None:
-        """Take committed offsets, partition counts, first and end offsets."""
-        consumer = await self._consumer(self._group)
+        """Take partition counts, hanging transactions, committed offsets, end and first offsets, in this order."""
+        settled = [*self._topics, *self._also_settled]
+        await self._count_partitions({*settled, OFFSETS_TOPIC})
+        tps = self._partitions_of(settled)
+        if self._offsets_of is not None and (n_partitions := self.partitions(OFFSETS_TOPIC)):
+            tps.append(TopicPartition(OFFSETS_TOPIC, offsets_partition(self._offsets_of, n_partitions)))
+        everything, self._consumer = await asyncio.gather(
+            self._started("read_uncommitted"), self._started("read_committed")
+        )
         try:
-            # Only of topics that exist: to ask for another one might create it.
-            self._counts = await self._count_partitions(sorted(await consumer.topics() & set(self._topics)))
-            if self._group is not None:
-                for tp in self._partitions_of(self._topics[-1:]):
-                    self._committed[tp] = await consumer.committed(tp) or 0
-            for topic in self._topics:
-                tps = self._partitions_of([topic])
-                if tps:
-                    self._ends |= await consumer.end_offsets(tps)
-            for topic in self._topics:
-                tps = self._partitions_of([topic])
-                if tps:
-                    self._starts |= await consumer.beginning_offsets(tps)
+            for consumer in (everything, self._consumer):
+                _assign_paused(consumer, tps)
+            self.unsettled = await find_unsettled(
+                tps, self._consumer.end_offsets, everything.end_offsets, patience_s=self._patience_s
+            )
+            self.looked_at = len(tps)
+        finally:
+            await everything.stop()
+        if self._group is not None:
+            self._committed = await self._committed_offsets(self._group)
+        for topic in self._topics:
+            if of_topic := self._partitions_of([topic]):
+                self._ends |= await self._consumer.end_offsets(of_topic)
+        if of_topics := self._partitions_of(self._topics):
+            self._starts = await self._consumer.beginning_offsets(of_topics)
+
+    async def _committed_offsets(self, group: str) -> dict[TopicPartition, int]:
+        """The group's next offsets on the last of the topics."""
+        consumer = await self._started("read_committed", group=group)
+        try:
+            return {tp: await consumer.committed(tp) or 0 for tp in self._partitions_of(self._topics[-1:])}
         finally:
             await consumer.stop()
 
-    async def _count_partitions(self, topics: list[str]) -> dict[str, int]:
-        admin = AIOKafkaAdminClient(bootstrap_servers=self._broker)
+    async def _count_partitions(self, topics: set[str]) -> None:
+        # Of all topics: to ask for one that does not exist might create it.
+        client = AIOKafkaClient(bootstrap_servers=self._broker)
         try:
-            await admin.start()
-            described = await admin.describe_topics(topics) if topics else []
+            await client.bootstrap()
+            cluster = await client.fetch_all_metadata()
         finally:
-            await admin.close()
-        return {topic["topic"]: len(topic["partitions"]) for topic in described}
+            await client.close()
+        for topic in topics & cluster.topics(exclude_internal_topics=False):
+            self._counts[topic] = len(cluster.partitions_for_topic(topic) or ())
 
     def _partitions_of(self, topics: list[str]) -> list[TopicPartition]:
         return [TopicPartition(topic, number) for topic in topics for number in range(self.partitions(topic))]
 
 
-async def _seek(consumer: Any, tp: TopicPartition, offset: int) -> None:
-    consumer.assign([tp])
-    consumer.seek(tp, offset)
+def _assign_paused(consumer: Any, tps: list[TopicPartition]) -> None:
+    """Let *consumer* know the topics, which is slow one by one, and fetch nothing of them yet."""
+    consumer.assign(tps)
+    consumer.pause(*tps)

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
+from verify.read import KafkaLogs
+
 ROOT = Path(__file__).parents[2]
 _SPEC = importlib.util.spec_from_file_location("verify_hand_made", ROOT / "tests" / "verify_hand_made.py")
 hand_made = importlib.util.module_from_spec(_SPEC)
@@ -153,3 +155,94 @@ async def test_what_cannot_be_judged_is_neither_green_nor_red(pipeline, verify):
     assert "cannot read from the broker 127.0.0.1:1" in away[1]
     assert away[2]["ok"] is None
     assert "contract.toml: cannot be read" in no_contract[1]
+
+
+async def test_a_copy_is_a_violation_with_exactly_once_alone(pipeline, verify):
+    """What redelivery may double with at_least_once, and count as a copy, it may not with exactly_once."""
+    made = await pipeline(hand_made.double_event)
+
+    allowed = await verify(made, "--allow-behind", "--delivery", "at_least_once")
+    judged = await verify(made, "--allow-behind", "--delivery", "exactly_once")
+
+    assert (allowed[0], allowed[2]["facts"]["copies"]) == (0, 1), allowed[1]
+    assert (judged[0], judged[2]["checks"]["outcomes"]["found"]) == (1, {"doubled": 1}), judged[1]
+
+
+async def test_the_dead_letter_of_a_label_is_never_doubled(pipeline, verify):
+    """Labels are counted and refused in transactions whatever the delivery."""
+    made = await pipeline(hand_made.label_letter_twice)
+
+    verdicts = [await verify(made, "--delivery", delivery) for delivery in ("at_least_once", "exactly_once")]
+    unknown = await verify(made)
+
+    assert [code for code, _, _ in verdicts] == [1, 1]
+    assert all(report["checks"]["labels"]["found"] == {"doubled": 1} for _, _, report in verdicts)
+    assert unknown[0] == 0, unknown[1]
+
+
+async def test_a_transaction_that_never_ends_is_found_wherever_it_holds_readers_up(
+    pipeline, verify, bootstrap, unique, create_topics
+):
+    """Each partition that it wrote to is named: the pipeline's, the table's changelog, and committed offsets."""
+    made, app_id = await pipeline(), unique("app")
+    changelog = f"{app_id}-{made.name}-tallies-changelog"
+    await create_topics({changelog: (2, {})})
+    flags = ("--delivery", "exactly_once", "--app-id", app_id, "--settle-seconds", "1")
+    words = ("predictions", "dead-letters", "performance")
+    before = await verify(made, *flags)
+    async with AIOKafkaProducer(bootstrap_servers=bootstrap, transactional_id=unique("t")) as producer:
+        await producer.begin_transaction()
+        for topic in (*(f"{made.name}.{word}" for word in words), changelog):
+            await producer.send_and_wait(topic, b"never committed", partition=0)
+        await producer.send_offsets_to_transaction({TopicPartition(f"{made.name}.features", 0): 3}, app_id)
+        during = await verify(made, *flags)
+        await producer.abort_transaction()
+    after = await verify(made, *flags)
+
+    assert (before[0], after[0]) == (0, 0), before[1] + after[1]
+    assert before[2]["checks"]["transactions"]["checked"] > 10
+    found = during[2]["checks"]["transactions"]
+    named = {violation["where"].split("@")[0] for violation in found["violations"]}
+    ours = {f"{made.name}.{word}[0]" for word in words} | {f"{changelog}[0]"}
+    assert (during[0], named & ours) == (1, ours), during[1]
+    assert any(each.startswith("__consumer_offsets[") for each in named - ours), named
+    assert len(named) == len(ours) + 1
+    assert f"{made.name}.predictions[0]@{made.end(f'{made.name}.predictions', 0)}" in during[1]
+
+
+async def test_a_transaction_under_way_is_waited_for(pipeline, verify, bootstrap, unique):
+    """A transaction that ends while the verifier looks is none that hangs, and what it wrote is judged."""
+    made = await pipeline()
+    copy = made.records["predictions", 0][0]
+    async with AIOKafkaProducer(bootstrap_servers=bootstrap, transactional_id=unique("t")) as producer:
+        await producer.begin_transaction()
+        await producer.send_and_wait(copy.topic, copy.value, key=copy.key, partition=0, headers=list(copy.headers))
+        judging = asyncio.create_task(verify(made, "--delivery", "exactly_once", "--settle-seconds", "60"))
+        await asyncio.sleep(3)
+        assert not judging.done()
+        await producer.commit_transaction()
+    code, text, report = await judging
+
+    assert report["checks"]["transactions"]["found"] == {}, text
+    assert (code, report["checks"]["outcomes"]["found"]) == (1, {"doubled": 1}), text
+
+
+async def test_partitions_may_be_read_side_by_side_and_again(pipeline, bootstrap):
+    """One consumer reads them all: several logs at a time, in part, and from the start once more."""
+    made = await pipeline(transactional=True)
+    topic = f"{made.name}.features"
+
+    def read():
+        with KafkaLogs(bootstrap, [topic]) as logs:
+            one, other = logs.records(topic, 0), logs.records(topic, 1)
+            mixed = [next(one).offset, next(other).offset, next(one).offset]
+            with pytest.raises(RuntimeError, match="being read already"):
+                next(logs.records(topic, 0))
+            one.close()
+            rest = [record.offset for record in other]
+            return mixed, rest, [record.offset for record in logs.records(topic, 0)]
+
+    mixed, rest, again = await asyncio.to_thread(read)
+
+    assert mixed == [0, 0, 1]
+    assert (rest, again) == (list(range(1, 10)), list(range(20)))

@@ -128,6 +128,17 @@ class Metrics:
         self._dropped = self._counter(
             "pending_dropped_total", "Events forgotten before their time because there were too many.", "model"
         )
+        self._labels_checked = self._counter(
+            "labels_checked_total", "Labels of a keyed pipeline whose placement was looked at: a sample.", "model"
+        )
+        self._labels_misplaced = self._counter(
+            "labels_misplaced_total",
+            "Of those, the ones without a key or not where murmur2 of their key puts them: see faust-onnx doctor.",
+            "model",
+        )
+        self._ledger_disk = self._gauge(
+            "ledger_disk_bytes", "Disk that the local state of pending labels takes.", "model", "partition"
+        )
         self._outcomes = self._counter(
             "outcomes_total", "Joined predictions of a classifier; accuracy is the share of correct=true.",
             *("model", "version", "correct"),
@@ -149,6 +160,9 @@ class Metrics:
         self._last_event = self._gauge(
             "last_event_timestamp_seconds", "Kafka timestamp of the last consumed record.", "topic", "partition"
         )
+        self._skipped = self._counter(
+            "records_skipped_total", "Records that retention removed before they were read.", "pipeline", "topic"
+        )
         self._rebalances = self._counter("rebalances_total", "Assignments received from Kafka.")
         self._recovery = self._histogram("table_recovery_seconds", "Time to restore tables.", _DURATION_SECONDS)
 
@@ -162,7 +176,9 @@ class Metrics:
             self._dead_letters.labels(pipeline, "labels", reason)
         for state in LABEL_STATES:
             self._labels.labels(pipeline, state)
-        for counter in (self._future, self._duplicates, self._dropped):
+        for counter in (
+            self._future, self._duplicates, self._dropped, self._labels_checked, self._labels_misplaced,
+        ):  # fmt: skip
             counter.labels(pipeline)
 
     def batch(self, pipeline: str, *, records: int, seconds: float) -> None:
@@ -217,6 +233,15 @@ class Metrics:
         """*n* labels wait in *partition*."""
         self._pending.labels(pipeline, partition).set(n)
 
+    def labels_placed(self, pipeline: str, *, checked: int, misplaced: int) -> None:
+        """Of a batch's labels *checked* were looked at, and *misplaced* of them do not lie where their key belongs."""
+        self._labels_checked.labels(pipeline).inc(checked)
+        self._labels_misplaced.labels(pipeline).inc(misplaced)
+
+    def ledger_disk(self, pipeline: str, partition: int, n_bytes: int) -> None:
+        """The ledger of *partition* takes *n_bytes* on disk."""
+        self._ledger_disk.labels(pipeline, partition).set(n_bytes)
+
     def ledger_anomalies(self, pipeline: str, *, duplicate_predictions: int = 0, pending_dropped: int = 0) -> None:
         """What a batch added to the two counts that ought to stay at 0."""
         self._duplicates.labels(pipeline).inc(duplicate_predictions)
@@ -254,7 +279,12 @@ class Metrics:
         """The partition went to another worker, and its series with it."""
         for gauge in (self._lag, self._lag_seconds, self._last_event):
             _remove(gauge, topic, partition)
-        _remove(self._pending, pipeline, partition)
+        for gauge in (self._pending, self._ledger_disk):
+            _remove(gauge, pipeline, partition)
+
+    def skipped(self, pipeline: str, topic: str, n: int) -> None:
+        """*n* records of *topic* were removed before they were read; 0 to begin to count."""
+        self._skipped.labels(pipeline, topic).inc(n)
 
     def rebalanced(self) -> None:
         """Kafka assigned partitions anew."""

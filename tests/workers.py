@@ -38,6 +38,7 @@ key_field = "user"
 event_time_field = "at"
 event_time_format = "s"
 label_horizon_s = {horizon_s}
+join = "{join}"
 windows_s = [10, 60]
 
 [[features]]
@@ -71,11 +72,13 @@ def linear_model(weights, bias=0.0, *, n_extra_bytes=0):
 class PipelineUnderTest:
     """A pipeline of its own on the test broker, with what to feed it and how to check it."""
 
-    def __init__(self, bootstrap, name, folder, *, horizon_s=30.0, partitions=2):
+    def __init__(self, bootstrap, name, folder, *, horizon_s=30.0, partitions=2, join="keyed"):
+        """With *join* "by-id" labels are sent without a key."""
         self.bootstrap, self.name, self.folder, self.partitions = bootstrap, name, folder, partitions
         self.models_dir = folder / "models"
         (self.models_dir / name).mkdir(parents=True)
-        (self.models_dir / name / "contract.toml").write_text(CONTRACT.format(name=name, horizon_s=horizon_s))
+        text = CONTRACT.format(name=name, horizon_s=horizon_s, join=join)
+        (self.models_dir / name / "contract.toml").write_text(text)
         self.contract = Contract.load(self.models_dir / name / "contract.toml")
         self.topics = self.contract.topics
         self.horizon_s = horizon_s
@@ -131,12 +134,16 @@ class PipelineUnderTest:
                 event["a"] = 1000.0
             yield user.encode(), id_, event
 
-    async def feed(self, n, *, rng, labels=0.9, per_s=None, producer=None):
-        """Send *n* events and, for most of them, labels that follow a little later in the stream."""
+    async def feed(self, n, *, rng, labels=0.9, per_s=None, producer=None, send_label=None):
+        """Send *n* events and, for most of them, labels that follow a little later in the stream.
+
+        send_label: sends a label's JSON bytes in a way of its own, given the event's key too.
+        """
         own = producer is None
         producer = producer or AIOKafkaProducer(bootstrap_servers=self.bootstrap, linger_ms=5, enable_idempotence=True)
         if own:
             await producer.start()
+        send_label = send_label or functools.partial(self._send_label, producer)
         try:
             began, sent, waiting = time.perf_counter(), [], []
             for count, (key, id_, event) in enumerate(self.events(n, rng=rng)):
@@ -149,15 +156,18 @@ class PipelineUnderTest:
                         waiting.append((key, {"id": id_, "label": rng.randrange(2), "at": event["at"] + 1}))
                 if len(waiting) > 50:
                     due, label = waiting.pop(rng.randrange(25))
-                    sent.append(await producer.send(self.topics.labels, json.dumps(label).encode(), key=due))
+                    sent.append(await send_label(json.dumps(label).encode(), due))
                 if per_s:
                     await asyncio.sleep(max(0.0, began + count / per_s - time.perf_counter()))
             for key, label in waiting:
-                sent.append(await producer.send(self.topics.labels, json.dumps(label).encode(), key=key))
+                sent.append(await send_label(json.dumps(label).encode(), key))
             await asyncio.gather(*sent)
         finally:
             if own:
                 await producer.stop()
+
+    async def _send_label(self, producer, value, key):
+        return await producer.send(self.topics.labels, value, key=None if self.contract.is_by_id else key)
 
     async def verify(self, *arguments):
         """Run the independent checker as a program; its report when all holds, else the test fails with it."""

@@ -265,8 +265,7 @@ class Run:
         while True:
             for worker in self.pipeline.workers:
                 with contextlib.suppress(OSError, IndexError, ValueError):
-                    pages = int(Path(f"/proc/{worker.process.pid}/statm").read_text().split()[1])
-                    self.rss_bytes = max(self.rss_bytes, pages * PAGE_BYTES)
+                    self.rss_bytes = max(self.rss_bytes, resident_bytes(worker))
             await asyncio.sleep(SAMPLE_EVERY_S)
 
     async def _supervise(self) -> None:
@@ -304,6 +303,11 @@ class Run:
             self.pipeline.stop()
         for call in self._on_close:
             call()
+
+
+def resident_bytes(worker: WorkerProcess) -> int:
+    """The memory that it takes now."""
+    return int(Path(f"/proc/{worker.process.pid}/statm").read_text().split()[1]) * PAGE_BYTES
 
 
 def last_words(worker: WorkerProcess) -> str:

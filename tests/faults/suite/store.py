@@ -49,8 +49,8 @@ class Result(msgspec.Struct, omit_defaults=True):
         recovery = "-" if self.recovery_s is None else f"{self.recovery_s:.1f} s"
         verdict = "holds" if not self.violations else f"{len(self.violations)} VIOLATIONS"
         return (
-            f"{verdict}: {self.records:,} records, {self.labels:,} labels, {self.copies:,} copies, recovery {recovery}, "
-            f"{self.rss_mb} MB, {self.took_s:.0f} s"
+            f"{verdict}: {self.records:,} records, {self.labels:,} labels, {self.copies:,} copies, "
+            f"recovery {recovery}, {self.rss_mb} MB, {self.took_s:.0f} s"
         )
 
 

@@ -1,13 +1,14 @@
 """The table of results: per case and mode the seeds, records, copies, violations, and times of recovery.
 
-`python -m tests.faults.suite.table` writes it between the markers of docs/guarantees.md, from a file of results, and keeps
-what it says in tests/faults/results.json.
+`python -m tests.faults.suite.table` writes it between the markers of docs/guarantees.md, from a file of results, and
+keeps what it says in tests/faults/results.json.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import statistics
 import sys
@@ -93,7 +94,7 @@ def recorded(results: list[Result]) -> dict[str, Any]:
 
 
 def _cores() -> int:
-    return len(__import__("os").sched_getaffinity(0))
+    return len(os.sched_getaffinity(0))
 
 
 def _kafka_version() -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
 from collections import deque
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from tests.faults.suite.load import Message, Source, label, usual
@@ -43,6 +45,10 @@ def _bytes(value: bytes | None, *, key: bytes | None = b"u", headers: tuple = ()
     return lambda _good, _rng: (key, value, headers)
 
 
+def _json(**document: Any) -> bytes:
+    return json.dumps(document).encode()
+
+
 POISONS = [
     _bytes(None), _bytes(b""), _bytes(b"{"), _bytes(b"[1, 2]"), _bytes(b"null"), _bytes(b"\xff\xfe{}"),
     _bytes(b"[" * 5000), _bytes(b'{"a":' * 500 + b"1" + b"}" * 500), _bytes(b"\x00" * 300), _bytes(b'{"id": "x"}x'),
@@ -52,10 +58,10 @@ POISONS = [
     _document(id=["x"]), _document(id="\ud800"), _document(at=...), _document(at="yesterday"), _document(at=-1),
     _document(at=1e18), _document(at=float("nan")), _document(user="somebody else"), _document(user=...),
     _document(more={"deep": [{}] * 50}), _document(a=-0.0), _document(a=1), _document(id=17), _document(b=10**30),
-    lambda good, rng: (b"u", json.dumps({**good, "blob": "x" * rng.choice([1_000_000, 1_048_300, 1_200_000])}).encode(), ()),
-    lambda good, _: (None, json.dumps({name: v for name, v in good.items() if name != "user"}).encode(), ()),
-    lambda good, _: (b"u", json.dumps(good).encode(), (("\u00e9", b"\xff\x00"), ("none", None), ("source-offset", b"x"))),
-    lambda good, _: (b"\xff\xfe", json.dumps(good).encode(), ()),
+lambda good, rng: (b"u", _json(**good, blob="x" * rng.choice([1_000_000, 1_048_300, 1_200_000])), ()),
+    lambda good, _: (None, _json(**{name: v for name, v in good.items() if name != "user"}), ()),
+    lambda good, _: (b"u", _json(**good), (("\u00e9", b"\xff\x00"), ("none", None), ("source-offset", b"x"))),
+    lambda good, _: (b"\xff\xfe", _json(**good), ()),
     lambda good, _: (b"u", json.dumps(good).encode("utf-16"), ()),
 ]  # fmt: skip
 
@@ -73,45 +79,68 @@ async def poison_events(run: Run) -> None:
         run.heal()
 
 
+@dataclass
+class _Labelled:
+    """An event to which labels are to be given."""
+
+    key: bytes
+    id: str
+    at: float
+    truth: int
+    horizon_s: float
+    rng: Any
+
+    def label(self, after_s: float, *, id_: str | None = None, truth: Any = None) -> Message:
+        """Its label, *after_s* seconds of event time later."""
+        return label(self.key, id_ or self.id, self.truth if truth is None else truth, self.at + after_s)
+
+    def in_time(self) -> Message:
+        """A label within the horizon, the class sometimes as 1.0."""
+        return self.label(self.rng.uniform(0, self.horizon_s), truth=self.rng.choice([self.truth, float(self.truth)]))
+
+
+LABELS = {
+    "expired": lambda e: [e.label(e.horizon_s * e.rng.uniform(1.01, 3))],
+    "duplicate": lambda e: [e.label(1)] * e.rng.choice([2, 3]),
+    "conflicting": lambda e: [e.label(1), e.label(2, truth=1 - e.truth)],
+    "orphan": lambda e: [e.label(0, id_=f"{e.id}-nobody")],
+    "bad": lambda e: [e.label(0, truth=e.rng.choice(["maybe", 2, 0.5, True, [], {}]))],
+    "broken": lambda e: [Message(True, e.key, e.rng.choice([b"{", b"[]", b"1", b"", None]))],
+    "never": lambda _: [],
+}
+"""By the state that they are made for; further kinds are `before`, `late` and `in_time`, the most frequent."""
+KINDS = [*LABELS, "before", "late", *["in_time"] * 5]
+AHEAD = 2000
+"""A label follows its event so many events later, at most."""
+
+
 def every_label(name: str, *, span_s: float, n: int, horizon_s: float) -> Source:
     """Events whose times go through *span_s*, and labels in every state of the ledger, bad ones too."""
 
     def messages(rng: Any) -> Iterator[list[Message]]:
         begin_s = time.time() - span_s - 3600
-        waiting: deque[list[Message]] = deque([] for _ in range(2000))
-        number = 0
-        while True:
-            at = begin_s + span_s * number / n
-            key, id_ = b"user-%d" % (number % 61), f"{name}-{number}"
+        waiting: deque[list[Message]] = deque([] for _ in range(AHEAD))
+        for number in itertools.count():
             a, b = rng.uniform(-3, 3), rng.uniform(-3, 3)
-            event = {"id": id_, "user": key.decode(), "at": at, "a": a, "b": b}
             truth = int((a > b) == (rng.random() < 0.8))
-            out = [Message(False, key, json.dumps(event).encode())]
-            due, kind = rng.randrange(1, 1900), rng.randrange(14)
-            if kind == 0:
-                out.insert(0, label(key, id_, truth, at + rng.uniform(0, horizon_s)))  # before its prediction
-            elif kind == 1:
-                waiting[due].append(label(key, id_, truth, at + horizon_s * rng.uniform(1.01, 3)))  # expired
-            elif kind == 2:
-                waiting[due] += [label(key, id_, truth, at + 1)] * rng.choice([2, 3])  # duplicate
-            elif kind == 3:
-                waiting[due] += [label(key, id_, truth, at + 1), label(key, id_, 1 - truth, at + 2)]  # conflicting
-            elif kind == 4:
-                waiting[due].append(label(key, f"{id_}-nobody", truth, at))  # orphan
-            elif kind == 5:
-                waiting[due].append(label(key, id_, rng.choice(["maybe", None, 2, 0.5, True, [], {}]), at))  # bad_label
-            elif kind == 6:
-                waiting[due].append(Message(True, key, rng.choice([b"{", b"[]", b"1", b"", None])))
-            elif kind == 7:
-                waiting[1899].append(label(key, id_, truth, at + rng.uniform(0, horizon_s)))  # late in the stream
-            elif kind > 8:  # 8: never
-                waiting[due].append(label(key, id_, rng.choice([truth, float(truth)]), at + rng.uniform(0, horizon_s)))
-            if rng.random() < 0.01 and number > 20:  # an id that is used again
-                again = event | {"id": f"{name}-{number - 17}"}
-                out.append(Message(False, key, json.dumps(again).encode()))
+            at = begin_s + span_s * number / n
+            it = _Labelled(b"user-%d" % (number % 61), f"{name}-{number}", at, truth, horizon_s, rng)
+            event = {"id": it.id, "user": it.key.decode(), "at": it.at, "a": a, "b": b}
+            out = [Message(False, it.key, json.dumps(event).encode())]
+            match kind := rng.choice(KINDS):
+                case "before":
+                    out.insert(0, it.in_time())
+                case "late":
+                    waiting[-1].append(it.in_time())
+                case "in_time":
+                    waiting[rng.randrange(AHEAD)].append(it.in_time())
+                case _:
+                    waiting[rng.randrange(AHEAD)] += LABELS[kind](it)
+            if rng.random() < 0.01:  # an id that is used again
+                again = event | {"id": f"{name}-{max(0, number - 17)}"}
+                out.append(Message(False, it.key, json.dumps(again).encode()))
             out += waiting.popleft()
             waiting.append([])
-            number += 1
             yield out
 
     return messages

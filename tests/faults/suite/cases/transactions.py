@@ -23,7 +23,7 @@ TRANSACTION = (
 
 @case(9, proxied=True)
 async def end_answer_lost(run: Run) -> None:
-    """The transaction is committed, but its writer never hears so: connections are cut, or stay silent until it gives up."""
+    """The transaction is committed, but its writer never hears so: connections are cut, or stay silent."""
     await run.begin()
     await run.worker()
     async with run.load():

@@ -136,6 +136,8 @@ def kind_and_value(value: Any) -> tuple[str, Any]:
 
 def same(one: Any, other: Any) -> bool:
     """Whether two classes are the same."""
+    if type(one) is type(other) and one == other:
+        return True  # the usual case, at a third of the cost
     return kind_and_value(one) == kind_and_value(other)
 
 

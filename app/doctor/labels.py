@@ -59,18 +59,19 @@ def judge(contract: Contract, survey: Survey, n_predictions: int, n_records: int
     if not survey.read:
         return Finding("labels", Level.OK, f"there are no labels on {contract.topics.labels} yet", contract.name)
     if suspicious := survey.unknown_no_key + survey.unknown_elsewhere:
-        if survey.met:
-            text = f"all {survey.met:,} labels whose prediction was read lie in its partition, "
-        else:
-            text = f"of {survey.read:,} labels no prediction was among the newest {n_records:,} of each partition, "
-        text += (
-            f"but {suspicious:,} others have no key, or lie where murmur2 of their key, as Kafka's Java client "
-            "takes it, would not put them"
+        whose = (
+            f"all {survey.met:,} labels whose prediction was read lie in its partition"
+            if survey.met
+            else f"no prediction of the {survey.read:,} labels is among the newest {n_records:,} of each partition"
         )
-        fix = f"look at more: faust-onnx doctor --pipeline {contract.name} --records {n_records * 10}"
+        text = (
+            f"{whose}; {suspicious:,} {'others' if survey.met else 'of them'} have no key, or do not lie where murmur2 "
+            "of their key puts them"
+        )
         # Whoever places events and labels alike needs no murmur2.
         level = Level.OK if survey.met > suspicious else Level.WARNING
-        return Finding("labels", level, text, contract.name, fix if level is Level.WARNING else None, details)
+        more = f"look at more: faust-onnx doctor --pipeline {contract.name} --records {n_records * 10}"
+        return Finding("labels", level, text, contract.name, None if level is Level.OK else more, details)
     if not survey.met:
         text = (
             f"the {survey.read:,} newest labels lie where murmur2 of their key puts them; none of their predictions is "

@@ -22,6 +22,7 @@ from app.errors import ConfigurationError, FaustOnnxError
 from app.features import Contract, load_contracts
 from app.logs import configure_logs, pass_logs_on
 from app.settings import Settings
+from app.topology.process import allow_open_files
 from app.topology.topics import admin_client, ensure_topics
 from app.topology.worker_app import WorkerApp, create_app
 from app.transport.patience import be_patient
@@ -35,6 +36,7 @@ EXIT_GRACE_S = 15.0
 
 def prepare(settings: Settings) -> WorkerApp:
     """The application for *settings*, after reading its contracts and looking at its topics."""
+    allow_open_files()
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
     be_patient()
     contracts = load_contracts(settings.models_dir, settings.pipelines)

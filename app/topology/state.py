@@ -24,12 +24,13 @@ class StateSlot:
             try:
                 self.path.mkdir(parents=True, exist_ok=True)
                 lock = (self.path / "lock").open("a+")
+                locked = _locked(lock)
             except OSError as error:
                 raise ConfigurationError(
                     f"FAUST_ONNX_STATE_DIR={state_dir}: cannot be written ({error.strerror}); "
                     "give a folder of the worker's own, for example FAUST_ONNX_STATE_DIR=/var/lib/faust-onnx"
                 ) from error
-            if _locked(lock):
+            if locked:
                 self._lock = lock
                 break
             lock.close()

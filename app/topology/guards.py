@@ -1,0 +1,114 @@
+"""What watches over a worker, so that it ends with a word rather than go on wrongly or stand still in silence."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Set as AbstractSet
+from typing import TYPE_CHECKING, Any
+
+from faust.types import TP
+
+from app.topology import stuck, topic_watch
+from app.topology.continuity import Continuity
+from app.topology.leaving import Leaving
+from app.topology.stuck import LoopWatch, Standing, StuckWatch, unfinished
+from app.topology.topic_watch import TopicsChanged, TopicWatch
+from app.topology.topics import wanted_topics
+
+if TYPE_CHECKING:
+    from app.features import Contract
+    from app.metrics import Metrics
+    from app.settings import Settings
+    from app.transport import Batch, BatchApp
+
+_GAPS_EVERY_S = 1.0
+
+
+class Guards:
+    """The watches of one worker, and what they have to be told."""
+
+    def __init__(
+        self,
+        app: BatchApp,
+        settings: Settings,
+        metrics: Metrics,
+        contracts: Mapping[str, Contract],
+        widths: Mapping[str, int],
+    ) -> None:
+        """widths: the partition count of the features and predictions topics of each pipeline."""
+        self._app = app
+        self._committed: dict[TP, int] = {}
+        self._is_consuming = False
+        self._widths: dict[str, int] = {}
+        consumed: dict[str, str] = {}
+        for pipeline, contract in contracts.items():
+            topics = contract.topics
+            self._widths |= dict.fromkeys((topics.features, topics.predictions), widths[pipeline])
+            for topic in (topics.features, topics.predictions, topics.labels):
+                consumed[topic] = pipeline
+                metrics.skipped(pipeline, topic, 0)
+        self.stuck = StuckWatch(settings.commit_stuck_s)
+        self.loop = LoopWatch(settings.commit_stuck_s)
+        self.leaving = Leaving(self._unfinished)
+        self.continuity = Continuity(consumed, lambda: app.consumer, metrics)
+        self.topics = TopicWatch(
+            settings.broker, [topic.name for contract in contracts.values() for topic in wanted_topics(contract)]
+        )
+
+    @property
+    def jobs(self) -> list[tuple[Callable[[], Awaitable[None]], float]]:
+        """What is to be done again and again, with the seconds between; an error in it ends the worker."""
+        return [
+            (self._look, stuck.LOOK_EVERY_S),
+            (self.continuity.resolve, _GAPS_EVERY_S),
+            (self.topics.look, topic_watch.LOOK_EVERY_S),
+        ]
+
+    async def watched(self, batches: AsyncIterator[Batch]) -> AsyncIterator[Batch]:
+        """*batches* as they are, each seen by those who care for what is missing between them."""
+        async for batch in batches:
+            self.continuity.note(batch)
+            yield batch
+
+    async def begin(self, committed: Mapping[TP, int | None]) -> None:
+        """Partitions of a features topic go on from what was *committed*; BrokerError if the topic does not reach it."""
+        self._committed.update({tp: offset for tp, offset in committed.items() if offset is not None})
+        await self.continuity.begin(committed)
+
+    def committed(self, offsets: Mapping[TP, int]) -> None:
+        """*offsets* were committed."""
+        self._committed.update(offsets)
+
+    def assigned(self, partitions: AbstractSet[TP]) -> None:
+        """The worker was given *partitions*; TopicsChanged if there were none of these when it began."""
+        self._is_consuming = True
+        for topic, partition in sorted(partitions):
+            if partition >= self._widths.get(topic, partition + 1):
+                raise TopicsChanged(
+                    f"{topic}-{partition} was assigned, but {topic} had {self._widths[topic]} partitions when the "
+                    "worker began. See `A topic is gone or has changed` in docs/troubleshooting.md"
+                )
+
+    def revoked(self, partitions: AbstractSet[TP]) -> None:
+        """The *partitions* are another worker's now."""
+        self.continuity.forget(partitions)
+        for tp in partitions:
+            self._committed.pop(tp, None)
+
+    async def stop(self) -> None:
+        """Watch no longer."""
+        self.loop.stop()
+        await self.topics.close()
+
+    async def settled(self, _app: Any, **_: Any) -> None:
+        """Note what is left undone by a worker that ends."""
+        self.leaving.settled()
+
+    async def _look(self) -> None:
+        self.loop.turned()
+        self.stuck.look(self._unfinished())
+
+    def _unfinished(self) -> dict[TP, Standing]:
+        if not self._is_consuming:
+            return {}
+        return unfinished(self._app.consumer, self._committed, self._app.lane_topics)

@@ -12,11 +12,9 @@ import structlog
 from app.transport.keys import partition_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from app.features import Contract
     from app.metrics import Metrics
-    from app.records import Record
+    from app.transport import Batch
 
 log = structlog.get_logger(__name__)
 
@@ -37,10 +35,11 @@ class PlacementWatch:
         self._warned: set[int] = set()
         self._is_needed = contract.join == "keyed" and n_partitions > 1
 
-    def look(self, labels: Sequence[Record]) -> None:
-        """Look at a sample of *labels*, all of one partition."""
-        if not self._is_needed or not labels:
+    def look(self, batch: Batch) -> None:
+        """Look at a sample of a batch of labels; batches of other topics are left alone."""
+        if not self._is_needed or batch.topic != self._contract.topics.labels or not batch.records:
             return
+        labels = batch.records
         step = -(-len(labels) // SAMPLE_MAX)
         # Where the sample begins moves with the stream, so that no rhythm of the sender hides anything.
         sample = labels[labels[0].offset % step :: step]
@@ -50,12 +49,12 @@ class PlacementWatch:
                 no_key += 1
             elif len(label.key) > KEY_BYTES_MAX:
                 continue
-            elif partition_of(label.key, self._n_partitions) != label.partition:
+            elif partition_of(label.key, self._n_partitions) != batch.partition:
                 elsewhere += 1
             checked += 1
         self._metrics.labels_placed(self._contract.name, checked=checked, misplaced=no_key + elsewhere)
         if no_key + elsewhere:
-            self._warn(labels[0].partition, checked, no_key, elsewhere)
+            self._warn(batch.partition, checked, no_key, elsewhere)
 
     def _warn(self, partition: int, checked: int, no_key: int, elsewhere: int) -> None:
         if partition in self._warned:

@@ -34,9 +34,10 @@ def counted(metrics):
     return tuple(metrics.registry.get_sample_value(name, {"model": "fraud"}) for name in names)
 
 
-def batch(keys, partition=0):
-    """Labels of one partition, from offset 0."""
-    return [SimpleNamespace(key=key, partition=partition, offset=offset) for offset, key in enumerate(keys)]
+def batch(keys, partition=0, topic="fraud.labels"):
+    """A batch of labels, from offset 0."""
+    records = [SimpleNamespace(key=key, offset=offset) for offset, key in enumerate(keys)]
+    return SimpleNamespace(topic=topic, partition=partition, records=records)
 
 
 def keys_for(partition, n):
@@ -88,10 +89,11 @@ def test_long_keys_are_left_alone(metrics):
     assert counted(metrics) == (0, 0)
 
 
-def test_by_id_and_single_partitions_need_no_watch(metrics):
-    """Where nothing can be misplaced nothing is counted."""
+def test_only_labels_that_can_be_misplaced_are_watched(metrics):
+    """Nothing is counted by id, with one partition, without records, or of predictions."""
     watch_of(metrics, join="by-id").look(batch([None]))
     watch_of(metrics, n_partitions=1).look(batch([None]))
-    watch_of(metrics).look([])
+    watch_of(metrics).look(batch([]))
+    watch_of(metrics).look(batch([None], topic="fraud.predictions"))
 
     assert counted(metrics) == (0, 0)

@@ -9,6 +9,7 @@ import msgspec
 
 ENTRY_PREFIX = b"e"
 """Entries of ids, in the ledger's store."""
+_BLANK = hashlib.blake2b(digest_size=16)
 
 
 class SeenPrediction(msgspec.Struct, gc=False, frozen=True):
@@ -59,4 +60,6 @@ def entry_key(id_: str) -> bytes:
 
 def entry_key_of(id_: bytes) -> bytes:
     """The same for an id that is UTF-8 already."""
-    return ENTRY_PREFIX + hashlib.blake2b(id_, digest_size=16).digest()
+    hashed = _BLANK.copy()  # in half the time that a new one takes
+    hashed.update(id_)
+    return ENTRY_PREFIX + hashed.digest()

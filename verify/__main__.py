@@ -17,7 +17,7 @@ from verify.events import Rules
 from verify.pipeline import TOPICS, verify_pipeline
 from verify.read import KafkaLogs
 from verify.report import CannotCheck, Report
-from verify.transactions import report_unsettled
+from verify.transactions import report_uncommitted, report_unsettled
 
 HOLDS, VIOLATED, UNJUDGED = 0, 1, 2
 
@@ -39,7 +39,7 @@ def parser() -> argparse.ArgumentParser:
         "with at_least_once only feature records may; a label or prediction never has more than one dead letter",
     )
     copies.add_argument("--allow-copies", action="store_true", help="redelivery may double outcomes (the default)")
-    command.add_argument("--app-id", help="the workers' consumer group: no transaction of it may hang either")
+    command.add_argument("--app-id", help="the workers' consumer group: its transactions must be whole and ended")
     command.add_argument(
         "--committed-only", action="store_true", help="judge only records below the group's committed offsets as lost"
     )
@@ -90,6 +90,8 @@ def run(flags: argparse.Namespace) -> Report:
             keep=flags.max_violations,
         )
         report_unsettled(report, logs.looked_at, logs.unsettled)
+        if flags.app_id and flags.delivery == "exactly_once":
+            report_uncommitted(report, contract.topics["features"], logs.committed_now(flags.app_id))
     return report
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from itertools import islice
+from itertools import chain, islice
 from typing import NamedTuple
 
 from verify.collect import Outcomes
@@ -50,10 +50,13 @@ class Events:
         self._serving = serving
         self._rules = rules
         self._topic = contract.topics["predictions"]
-        report.facts["copies"] = 0
+        report.facts |= {"copies": 0, "last_outcomes": {}}
 
     def check_partition(self, outcomes: Outcomes, features: Iterable[Record], *, start: int, committed: int) -> None:
         """Judge all *features*, which begin at offset *start*, and what has no source among them."""
+        of_letters = (offset for topic, offset in outcomes.letters if topic == self._contract.topics["features"])
+        if (last := max(chain(outcomes.of_event, of_letters), default=None)) is not None:
+            self._report.facts["last_outcomes"][outcomes.partition] = last
         left = dict(outcomes.of_event)
         lettered: set[int] = set()
         judged = having_one = 0

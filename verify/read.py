@@ -176,6 +176,14 @@ class KafkaLogs:
             if self._consumer is not None:
                 self._runner.run(self._pause(tp))
 
+    def committed_now(self, group: str) -> dict[int, int]:
+        """The next offsets that *group* has committed by now on the last of the topics, by partition; 0 for none."""
+        try:
+            committed = self._runner.run(self._committed_offsets(group))
+        except (KafkaError, OSError) as error:
+            raise CannotCheck(f"cannot read the committed offsets of {group}: {error!r}") from error
+        return {tp.partition: offset for tp, offset in committed.items()}
+
     async def _resume(self, tp: TopicPartition, start: int) -> None:
         self._consumer.seek(tp, start)
         self._consumer.resume(tp)

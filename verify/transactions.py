@@ -65,6 +65,23 @@ def report_unsettled(report: Report, checked: int, unsettled: Iterable[Unsettled
         )
 
 
+def report_uncommitted(report: Report, topic: str, committed: Mapping[int, int]) -> None:
+    """Tell of outcomes whose feature record is not committed, although both are of one transaction.
+
+    committed: next offsets of the group on the features *topic* by partition, asked for after the outcomes were there.
+    """
+    check = report.check("transactions")
+    for partition, last in report.facts["last_outcomes"].items():
+        check.checked += 1
+        if last >= committed.get(partition, 0):
+            check.violation(
+                "not_committed",
+                f"{topic}[{partition}]@{last}",
+                f"its outcome stands, but the group has committed offset {committed.get(partition, 0)}: "
+                "the next worker makes another one",
+            )
+
+
 def offsets_partition(group: str, n_partitions: int) -> int:
     """Where the committed offsets of *group* lie on `__consumer_offsets`: by Java's hash of the name.
 

@@ -187,7 +187,7 @@ async def test_a_transaction_that_never_ends_is_found_wherever_it_holds_readers_
     made, app_id = await pipeline(), unique("app")
     changelog = f"{app_id}-{made.name}-tallies-changelog"
     await create_topics({changelog: (2, {})})
-    flags = ("--delivery", "exactly_once", "--app-id", app_id, "--settle-seconds", "1")
+    flags = ("--delivery", "at_least_once", "--app-id", app_id, "--settle-seconds", "1")
     words = ("predictions", "dead-letters", "performance")
     before = await verify(made, *flags)
     async with AIOKafkaProducer(bootstrap_servers=bootstrap, transactional_id=unique("t")) as producer:
@@ -208,6 +208,25 @@ async def test_a_transaction_that_never_ends_is_found_wherever_it_holds_readers_
     assert any(each.startswith("__consumer_offsets[") for each in named - ours), named
     assert len(named) == len(ours) + 1
     assert f"{made.name}.predictions[0]@{made.end(f'{made.name}.predictions', 0)}" in during[1]
+
+
+async def test_an_outcome_without_its_committed_offset_is_found(pipeline, verify, bootstrap, unique):
+    """Exactly once an outcome and its record's offset are one transaction: neither stands alone."""
+    made, group = await pipeline(), unique("app")
+    topic = f"{made.name}.features"
+    flags = ("--delivery", "exactly_once", "--app-id", group)
+    nothing = await verify(made, *flags)
+    async with AIOKafkaConsumer(bootstrap_servers=bootstrap, group_id=group, enable_auto_commit=False) as consumer:
+        consumer.assign([TopicPartition(topic, number) for number in (0, 1)])
+        await consumer.commit({TopicPartition(topic, 0): 19, TopicPartition(topic, 1): 10})
+        behind = await verify(made, *flags)
+        await consumer.commit({TopicPartition(topic, 0): 20})
+    level = await verify(made, *flags)
+
+    assert nothing[2]["checks"]["transactions"]["found"] == {"not_committed": 2}, nothing[1]
+    assert (behind[0], level[0]) == (1, 0), behind[1] + level[1]
+    (violation,) = behind[2]["checks"]["transactions"]["violations"]
+    assert (violation["kind"], violation["where"]) == ("not_committed", f"{topic}[0]@19")
 
 
 async def test_a_transaction_under_way_is_waited_for(pipeline, verify, bootstrap, unique):

@@ -1,6 +1,6 @@
 """Whether what surrounds the program is as it needs it: Kafka, topics, partitions, and where labels lie."""
 
-from app.doctor.examine import RECORDS, examine
+from app.doctor.examine import examine
 from app.doctor.finding import Finding, Level
 
-__all__ = ["RECORDS", "Finding", "Level", "examine"]
+__all__ = ["Finding", "Level", "examine"]

@@ -10,9 +10,6 @@ from app.doctor.labels import Read, check_labels
 from app.features import Contract
 from app.topology.topics import Topic, Width, admin_client, partition_counts, wanted_topics
 
-RECORDS = 20_000
-"""How many of the newest labels and predictions of each partition are looked at."""
-
 
 async def examine(broker: str, contracts: Mapping[str, Contract], read: Read, *, n_records: int) -> list[Finding]:
     """What there is to say of *contracts*' pipelines; raises BrokerError when Kafka does not answer.

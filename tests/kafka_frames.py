@@ -55,7 +55,7 @@ def refusal(frame: bytes, code: int) -> bytes:
     if VERSIONS.get(api) != version:
         raise NotImplementedError(f"no refusal of API {api} v{version} is known")
     body = BytesIO(frame[4:])
-    RequestHeader_v1.decode(body)
+    RequestHeader_v1.SCHEMA.decode(body)
     match api:
         case Api.PRODUCE:
             topics = ProduceRequest_v7.decode(body).topics

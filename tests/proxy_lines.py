@@ -120,6 +120,7 @@ class Connection:
         self._to_client, self._to_broker = _Pipe(proxy, self._client, may_break=True), _Pipe(proxy, self._broker)
         self._asked: deque[_Asked] = deque()
         self._deaf = self._mute = False
+        self.closed = asyncio.Event()
 
     async def run(self) -> None:
         """Until one side closes, or a fault does."""
@@ -136,6 +137,8 @@ class Connection:
                     self._proxy.errors.append(end)
             for writer in (self._client, self._broker):
                 writer.close()
+            await asyncio.gather(*(w.wait_closed() for w in (self._client, self._broker)), return_exceptions=True)
+            self.closed.set()
 
     async def _requests(self) -> None:
         while True:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import signal
 import sys
 from pathlib import Path
 
@@ -67,6 +68,8 @@ async def run_all(todo: list[tuple[Case, int, str]], store: Store, flags: argpar
     """Run what is to be done, one after the other, and keep each result at once."""
     keep = flags.results.parent / "red"
     keep.mkdir(parents=True, exist_ok=True)
+    for number in (signal.SIGINT, signal.SIGTERM):  # in the background SIGINT is ignored, unless it is asked for
+        asyncio.get_running_loop().add_signal_handler(number, asyncio.current_task().cancel)
     async with contextlib.AsyncExitStack() as stack:
         shared, runs = None, 0
         for number, (case, seed, mode) in enumerate(todo):
@@ -95,7 +98,8 @@ def main() -> int:
     kept = {(r.case, r.seed, r.mode): r for r in store.read() if r.commit == name and r.scale == flags.scale}
     todo = [each for each in wanted if _is_due(kept.get((each[0].name, *each[1:])), flags.again)]
     print(f"{len(todo)} of {len(wanted)} runs to be done at {name}; results in {flags.results}")
-    asyncio.run(run_all(todo, store, flags, name))
+    with contextlib.suppress(asyncio.CancelledError):
+        asyncio.run(run_all(todo, store, flags, name))
     keys = {(case.name, seed, mode) for case, seed, mode in wanted}
     done = [r for r in store.read() if r.commit == name and r.scale == flags.scale and (r.case, r.seed, r.mode) in keys]
     print(as_text(rows(done)))

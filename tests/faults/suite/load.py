@@ -72,7 +72,7 @@ class Load:
     """Sends in a thread of its own until it was told to stop and has sent enough."""
 
     def __init__(self, bootstrap: str, topics: Any, source: Source, rng: Any, *, n: int, per_s: float | None) -> None:
-        """n: events at least; per_s: how many a second before `finish`, None for as fast as it goes."""
+        """n: events at least; per_s: how many a second before `finish`, None for *n* as fast as it goes."""
         self._topics = (topics.features, topics.labels)
         self._source, self._rng, self._n, self._per_s = source, rng, n, per_s
         self._stop = threading.Event()
@@ -114,7 +114,7 @@ class Load:
     def _send(self) -> None:
         messages = self._source(self._rng)
         began_s = time.perf_counter()
-        while not self._stop.is_set() or self.events < self._n:
+        while self.events < self._n or (self._per_s and not self._stop.is_set()):
             if self._per_s and not self._stop.is_set():
                 due = int((time.perf_counter() - began_s) * self._per_s) - self.events
                 if due <= 0:

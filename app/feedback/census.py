@@ -54,11 +54,16 @@ class Census:
         counts[2] += labels
         self.remembered += entries
 
-    def expire(self, before: float) -> None:
-        """Buckets wholly before that age are forgotten by age, and count as dropped for nobody."""
+    def expire(self, before: float) -> bool:
+        """Buckets wholly before that age are forgotten by age, and count as dropped for nobody.
+
+        Whether there may be any entry before that age.
+        """
+        any_before = bool(self._starts) and self._starts[0] < before
         gone = max(bisect_right(self._starts, before) - 1, 0)
         self.remembered -= sum(counts[0] for counts in self._counts[:gone])
         del self._starts[:gone], self._counts[:gone]
+        return any_before
 
     def drop_oldest(self) -> tuple[int, int]:
         """Raise the floor until no more than `most` are left: (dropped that waited, how many of them are labels).

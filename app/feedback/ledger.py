@@ -32,6 +32,8 @@ FUTURE_S = 60.0
 PENDING_MAX = 50_000_000
 SWEPT_PER_RECORD = 2
 SWEPT_AT_ONCE = 50_000
+_PASSES = 2
+"""When entries have come of age, the sweep ends the pass that it is in and makes a whole one."""
 FORMAT = 2
 _META = b"m"
 _ENTRIES_END = b"f"
@@ -71,6 +73,8 @@ class Ledger:
         self._has_swept: bool = meta["has_swept"]
         """Whether entries were ever removed, so that an id without one may have been known."""
         self._cursor: bytes = meta["cursor"]
+        self._passes: int = meta.get("passes", _PASSES)
+        """How often the sweep has still to come to the end of the entries until it may rest."""
         self._census = Census(self._rules.horizon_s, pending_max, meta["census"])
         self._deadlines = Deadlines(store)
         self._overlay: dict[bytes, bytes] = {}
@@ -129,7 +133,8 @@ class Ledger:
 
     def checkpoint(self) -> None:
         """Write down all that was added, in one piece; call it only when what was counted from it is durable."""
-        self._census.expire(self.event_time_s - self._rules.keep_s)
+        if self._census.expire(self.event_time_s - self._rules.keep_s):
+            self._passes = _PASSES
         dead = self._sweep()
         deadlines = self._deadlines
         meta = {
@@ -138,6 +143,7 @@ class Ledger:
             "event_time_s": self.event_time_s,
             "has_swept": self._has_swept,
             "cursor": self._cursor,
+            "passes": self._passes,
             "census": self._census.dump(),
         }
         puts = self._overlay | deadlines.added
@@ -263,7 +269,10 @@ class Ledger:
             contributions.append(Contribution(Kind.ORPHAN, prediction_offset, offset, at=at, y_true=y_true))
 
     def _drop_oldest(self, contributions: list[Contribution], prediction_offset: int, label_offset: int) -> None:
+        floor = self._census.floor
         dropped, labels = self._census.drop_oldest()
+        if self._census.floor > floor:
+            self._passes = _PASSES
         if not dropped:
             return
         contributions.append(
@@ -276,11 +285,15 @@ class Ledger:
     def _sweep(self) -> list[bytes]:
         """Keys of the entries, among the next few in order of the hashes, that are to be kept no longer."""
         budget = min(self._unswept * SWEPT_PER_RECORD, SWEPT_AT_ONCE)
-        if not budget:
-            return []
         self._unswept = 0
+        if not budget or not self._passes:
+            return []
         found = self._store.scan(self._cursor, _ENTRIES_END, budget)
-        self._cursor = found[-1][0] + b"\0" if len(found) == budget else ENTRY_PREFIX
+        if len(found) == budget:
+            self._cursor = found[-1][0] + b"\0"
+        else:
+            self._cursor = ENTRY_PREFIX
+            self._passes -= 1
         oldest = max(self.event_time_s - self._rules.keep_s, self._census.floor)
         dead: list[bytes] = []
         copies_from = self.positions.predictions - self._rules.copies_within
@@ -301,6 +314,7 @@ class Ledger:
                 "event_time_s": -math.inf,
                 "has_swept": False,
                 "cursor": ENTRY_PREFIX,
+                "passes": 0,
                 "census": None,
             }
         try:

@@ -165,6 +165,9 @@ def _options(rocksdict: Any, write_buffer_bytes: int, block_cache_bytes: int) ->
     options.create_if_missing(True)
     options.set_write_buffer_size(write_buffer_bytes)
     options.set_max_write_buffer_number(2)
+    # Most keys that are asked for were never seen: a filter, of a tenth of the buffer, spares the search for them.
+    options.set_memtable_prefix_bloom_ratio(0.1)
+    options.set_memtable_whole_key_filtering(True)
     options.set_max_total_wal_size(4 * write_buffer_bytes)
     options.set_max_open_files(64)
     options.set_keep_log_file_num(2)

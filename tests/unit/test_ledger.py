@@ -282,6 +282,29 @@ def test_the_store_does_not_grow_beyond_what_is_remembered():
     assert bench.ledger.remembered <= 2 * alive_s + 40
 
 
+def test_nothing_is_searched_for_old_entries_while_none_is_old():
+    """The search for what is to be removed rests until something has come of age, and then finds all of it."""
+    searches = []
+
+    class Watched(DictStore):
+        def scan(self, start, stop, limit):
+            searches.extend([1] if stop == b"f" else [])
+            return super().scan(start, stop, limit)
+
+    bench = Bench(Watched(), copies_within=0)
+
+    def days(*times):
+        searches.clear()
+        for time in times:
+            bench.predict(f"p{bench.p}", time)
+            bench.ledger.checkpoint()
+        return len(searches)
+
+    assert days(*range(100, 140)) == 0
+    assert days(*[300] * 40) > 0
+    assert len(bench.ledger._store.items) == 40 + 1
+
+
 def test_a_ledger_goes_on_from_its_checkpoint():
     """What was added after it is forgotten, and read again; records that were read before are ignored."""
     store = DictStore()

@@ -63,11 +63,11 @@ class Settings(BaseSettings):
         "127.0.0.1:8080", description="Where HTTP answers; port 0 takes any free port.", examples=["127.0.0.1:8080"]
     )
     delivery: Annotated[
-        Literal["at_least_once"], Must("at_least_once, the only delivery there is (exactly_once is not built yet)")
+        Literal["at_least_once", "exactly_once"], Must("at_least_once or exactly_once")
     ] = Field(
         "at_least_once",
-        description="What a crash may do: repeat a prediction, never lose one.",
-        examples=["at_least_once"],
+        description="What a crash may do to predictions: repeat some (at_least_once), or neither repeat nor lose any.",
+        examples=["at_least_once", "exactly_once"],
     )
     state_dir: Annotated[Path, Must("a folder")] = Field(
         Path("state"),
@@ -121,6 +121,11 @@ class Settings(BaseSettings):
     )
     session_timeout_s: Seconds = Field(
         10.0, description="Silence after which Kafka gives a worker's partitions to others.", examples=[10]
+    )
+    commit_stuck_s: Seconds = Field(
+        120.0,
+        description="Batches in flight and nothing committed for so long: the worker ends; for half of it: not ready.",
+        examples=[120],
     )
     log_level: Annotated[Literal["debug", "info", "warning", "error"], Must("debug, info, warning or error")] = Field(
         "info", description="The least that is logged.", examples=["info"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, NamedTuple
 
 from faust.types import TP
@@ -66,7 +67,7 @@ class Gate:
             else:
                 self.held[tp] = held._replace(reason=reason)
 
-    def forget(self, partitions: set[TP]) -> None:
+    def forget(self, partitions: AbstractSet[TP]) -> None:
         """Drop what is held of *partitions*: they are another worker's now."""
         for tp in partitions:
             self.held.pop(tp, None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from app.records import ModelEvent, OutRecord
 from app.settings import Settings
 from app.topology.feedback import FeedbackDesk
 from app.topology.gate import Gate
+from app.topology.outbox import AcknowledgedOutbox, LaneOutbox, Outbox
 from app.topology.performance_reader import PerformanceReader
 from app.topology.scoring import ScoringDesk
 from app.topology.serving import model_reader
@@ -41,6 +43,7 @@ class Pipeline:
         self.contract = contract
         self.partitions = partitions
         self._app = app
+        self._settings = settings
         self.models = model_reader(settings, contract, metrics, self._publish_event)
         self.gate = Gate(self.models, lambda: app.consumer)
         self.scoring = ScoringDesk(
@@ -48,16 +51,36 @@ class Pipeline:
             BatchDecoder(contract, max_record_bytes=settings.max_record_bytes),
             self.models,
             self.gate,
-            lambda: app.producer,
+            self._outbox(on_failure),
             metrics,
             on_failure,
         )
         table = app.batch_table(f"{contract.name}-tallies", partitions=partitions)
         self.feedback = FeedbackDesk(
-            contract, settings, table, lambda: app.producer, lambda: app.consumer, metrics, store_path, turns
+            contract,
+            settings,
+            table,
+            lambda: app.transactions,
+            lambda: app.consumer,
+            metrics,
+            store_path,
+            turns,
+            on_failure,
         )
         self.performance = PerformanceReader(settings.broker, contract)
         metrics.serve(contract.name, n_classes=len(contract.classes))
+
+    def _outbox(self, on_failure: Callable[[BaseException], None]) -> Outbox:
+        app = self._app
+        if self._settings.delivery == "at_least_once":
+            return AcknowledgedOutbox(lambda: app.producer, on_failure)
+        return LaneOutbox(
+            self.contract.topics.features,
+            lambda: app.transactions,
+            lambda: app.consumer,
+            on_failure,
+            prefix=self._settings.app_id,
+        )
 
     async def _publish_event(self, event: ModelEvent) -> None:
         row = OutRecord(self.contract.name.encode(), msgspec.json.encode(event), int(event.at * 1000), [])
@@ -72,9 +95,19 @@ class Pipeline:
         self.scoring.close()
         await asyncio.gather(self.models.stop(), self.performance.stop())
 
-    def forget(self, revoked: set[TP]) -> None:
+    async def fence(self, assigned: AbstractSet[TP]) -> None:
+        """Have nobody else write for the partitions that were *assigned* from now on."""
+        topics = self.contract.topics
+        await asyncio.gather(
+            self.scoring.fence([tp.partition for tp in assigned if tp.topic == topics.features]),
+            self.feedback.fence([tp.partition for tp in assigned if tp.topic == topics.predictions]),
+        )
+
+    async def forget(self, revoked: AbstractSet[TP]) -> None:
         """Let go of partitions that were revoked."""
         self.gate.forget(revoked)
+        await self.scoring.forget([tp.partition for tp in revoked if tp.topic == self.contract.topics.features])
+        await self.feedback.close(revoked)
 
     def reasons(self, assigned: set[TP]) -> list[str]:
         """Why the pipeline is not ready for the partitions it has; empty when it is."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from typing import TYPE_CHECKING
 
 import numpy as np
 import structlog
@@ -14,14 +14,14 @@ from app.registry import InForce
 from app.registry.reader import FUTURE_S
 from app.scoring import PreparedBatch, ScoredBatch, Scorer
 from app.topology.runs import Runs
-from app.transport import Batch, acknowledged, live
+from app.transport import Batch, Output, live
 
 if TYPE_CHECKING:
     from app.features import BatchDecoder, Contract
     from app.metrics import Metrics
     from app.registry import ModelReader
     from app.topology.gate import Gate
-    from app.transport.producer import Producer
+    from app.topology.outbox import Outbox
 
 log = structlog.get_logger(__name__)
 
@@ -35,7 +35,7 @@ class ScoringDesk:
         decoder: BatchDecoder,
         reader: ModelReader[Scorer],
         gate: Gate,
-        producer: Callable[[], Producer],
+        outbox: Outbox,
         metrics: Metrics,
         on_failure: Callable[[BaseException], None],
     ) -> None:
@@ -43,13 +43,12 @@ class ScoringDesk:
         self.gate = gate
         self._decoder = decoder
         self._reader = reader
-        self._producer = producer
+        self._outbox = outbox
         self._metrics = metrics
         self._on_failure = on_failure
         self._runs = Runs()
         self._going_on: asyncio.Task[None] | None = None
         """The batch whose model runs in another thread; the next one is decoded meanwhile."""
-        self._finishing: set[asyncio.Task[None]] = set()
         self.version: int | None = None
         """The version of the latest activation that any prediction here was made by."""
         self._sequence = 0
@@ -79,13 +78,12 @@ class ScoringDesk:
         began, now_s = time.perf_counter(), time.time()
         scored = prepared.finish(answers, now_s=now_s)
         took_s += ran_s + time.perf_counter() - began
-        topics, producer = self.contract.topics, self._producer()
-        sent = await producer.publish(topics.predictions, batch.partition, scored.predictions)
-        if scored.dead_letters:
-            sent += await producer.publish(topics.dead_letters, batch.partition, scored.dead_letters)
-        task = asyncio.ensure_future(self._guarded(self._finish(batch, sent)))
-        self._finishing.add(task)
-        task.add_done_callback(self._finishing.discard)
+        topics, partition = self.contract.topics, batch.partition
+        outputs = [
+            Output(topics.predictions, partition, scored.predictions),
+            Output(topics.dead_letters, partition, scored.dead_letters),
+        ]
+        await self._outbox.send(batch, outputs)
         self._count(batch, scored, took_s=took_s, now_s=now_s)
 
     async def _guarded(self, work: Awaitable[None]) -> None:
@@ -122,9 +120,13 @@ class ScoringDesk:
         log.info("version in use", pipeline=self.contract.name, version=in_force.version, before=self.version)
         self.version, self._sequence = in_force.version, in_force.sequence
 
-    async def _finish(self, batch: Batch, sent: list[asyncio.Future[Any]]) -> None:
-        await acknowledged(sent)
-        batch.done()
+    async def fence(self, partitions: Iterable[int]) -> None:
+        """Have nobody else write predictions for *partitions* from now on, if that is promised."""
+        await self._outbox.open(partitions)
+
+    async def forget(self, partitions: Iterable[int]) -> None:
+        """Let go of *partitions*."""
+        await self._outbox.close(partitions)
 
     def close(self) -> None:
         """Let go of the thread."""

@@ -8,18 +8,20 @@ import json
 import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any
 
 import structlog
 from faust.types import TP
 
-from app.errors import ConfigurationError
+from app.errors import ConfigurationError, FaustOnnxError
 from app.features import Contract
 from app.metrics import Metrics
 from app.performance import PerformanceIndex
 from app.settings import Settings, split_address
 from app.topology.feedback import tally
+from app.topology.guards import Guards
 from app.topology.lag import LagWatch
 from app.topology.pipeline import Pipeline
 from app.topology.process import Worker
@@ -27,13 +29,10 @@ from app.topology.scoring import score
 from app.topology.serving import Starts, repeat, web_service
 from app.topology.state import StateSlot
 from app.topology.turns import Turns
-from app.transport import BatchApp, Limits
+from app.transport import BatchApp, Limits, Transactions
 from app.web import WebServer
 
 log = structlog.get_logger(__name__)
-
-STUCK_S = 60.0
-"""Without a commit for so long while batches are in flight, the worker is not ready."""
 
 
 class WorkerApp(BatchApp):
@@ -52,7 +51,6 @@ class WorkerApp(BatchApp):
         self.on_failed: Callable[[], None] = lambda: None
         self.started_at_s = time.time()
         self._recovering_since = time.perf_counter()
-        self._committed_at = time.perf_counter()
         self._assigned: set[TP] | None = None
         self._jobs: list[asyncio.Task[None]] = []
         super().__init__(
@@ -80,6 +78,7 @@ class WorkerApp(BatchApp):
             Worker=Worker,
             limits=Limits(in_flight_bytes=int(settings.in_flight_max_bytes)),
         )
+        self.transactions = Transactions(settings.broker, settings.app_id)
         feature_topics = {contract.topics.features for contract in contracts.values()}
         turns = Turns(lambda: self.consumer.is_waiting(feature_topics))
         self.lives = {
@@ -96,25 +95,26 @@ class WorkerApp(BatchApp):
             for name, contract in contracts.items()
         }
         self.lag = LagWatch(self, self.metrics, {n: p.contract.topics for n, p in self.lives.items()})
+        self.guards = Guards(self, settings, self.metrics, contracts, widths)
         self.web_server = WebServer(*split_address(settings.http, lowest_port=0), self, self.metrics.registry)
         self.early_services = [
             web_service(self.web_server),
+            Starts("transactions", self.transactions.start, self.transactions.stop),
             *(Starts(f"models of {n}", p.start, p.stop) for n, p in self.lives.items()),
             Starts("jobs", self._start_jobs, self._stop_jobs),
         ]
         self._bind_agents()
         self.on_partitions_assigned.connect(self._note_assigned)
         self.on_partitions_revoked.connect(self._note_revoked)
+        self.on_before_shutdown.connect(self.guards.settled)
 
     def _bind_agents(self) -> None:
         for name, pipeline in self.lives.items():
             topics = pipeline.contract.topics
-            self.agent(self.batch_topic(topics.features), name=f"score-{name}")(
-                self._guarded(score, desk=pipeline.scoring)
-            )
-            self.agent(self.batch_topic(topics.predictions, topics.labels), name=f"tally-{name}")(
-                self._guarded(tally, desk=pipeline.feedback)
-            )
+            features = self.batch_topic(topics.features, in_lanes=self.settings.delivery == "exactly_once")
+            feedback = self.batch_topic(topics.predictions, topics.labels, in_lanes=True)
+            self.agent(features, name=f"score-{name}")(self._guarded(score, desk=pipeline.scoring))
+            self.agent(feedback, name=f"tally-{name}")(self._guarded(tally, desk=pipeline.feedback))
 
     def _guarded(self, agent: Callable[..., Awaitable[None]], **dependencies: Any) -> Callable[..., Awaitable[None]]:
         """*agent* with its dependencies; an error in it is a bug, and the worker must not go on after one."""
@@ -122,7 +122,7 @@ class WorkerApp(BatchApp):
         @functools.wraps(agent)
         async def guarded(batches: AsyncIterator[Any]) -> None:
             try:
-                await agent(batches, **dependencies)
+                await agent(self.guards.watched(batches), **dependencies)
             except Exception as error:
                 self.fail(error)
                 raise
@@ -143,28 +143,37 @@ class WorkerApp(BatchApp):
 
     def _note_failed(self, error: BaseException) -> None:
         self.failed = error
-        log.critical("the worker cannot go on", error=repr(error), exc_info=error)
+        self.guards.loop.stop()
+        if isinstance(error, FaustOnnxError):  # a traceback would point at nothing that is wrong
+            log.critical("the worker cannot go on", error=str(error))
+        else:
+            log.critical("the worker cannot go on", error=repr(error), exc_info=error)
         self.on_failed()
 
     # -- partitions
+
+    async def fence(self, assigned: AbstractSet[TP]) -> None:
+        """Have nobody else write for the *assigned* partitions from now on."""
+        await asyncio.gather(*(pipeline.fence(assigned) for pipeline in self.lives.values()))
 
     async def start_positions(self, committed: Mapping[TP, int | None]) -> Mapping[TP, int]:
         """Where the ledgers' checkpoints stand, for predictions and labels."""
         starts: dict[TP, int] = {}
         for pipeline in self.lives.values():
+            features = pipeline.contract.topics.features
+            await self.guards.begin({tp: at for tp, at in committed.items() if tp.topic == features})
             starts.update(await pipeline.feedback.open(committed, self.consumer))
         self.metrics.recovered(time.perf_counter() - self._recovering_since)
-        self._committed_at = time.perf_counter()
         return starts
 
     def on_committed(self, offsets: Mapping[TP, int]) -> None:
         """Note that commits move."""
-        del offsets
-        self._committed_at = time.perf_counter()
+        self.guards.committed(offsets)
 
     async def _note_assigned(self, _app: Any, assigned: set[TP], **_: Any) -> None:
         self._recovering_since = time.perf_counter()
         self._assigned = set(assigned)
+        self.guards.assigned(self._assigned)
         self.metrics.rebalanced()
         for pipeline in self.lives.values():
             for topic in (pipeline.contract.topics.features, pipeline.contract.topics.labels):
@@ -173,9 +182,9 @@ class WorkerApp(BatchApp):
 
     async def _note_revoked(self, _app: Any, revoked: set[TP], **_: Any) -> None:
         self._assigned = None
+        self.guards.revoked(revoked)
         for name, pipeline in self.lives.items():
-            pipeline.forget(revoked)
-            await pipeline.feedback.close(revoked)
+            await pipeline.forget(revoked)
             for tp in revoked:
                 if tp.topic in pipeline.contract.topics:
                     self.metrics.revoked(name, tp.topic, tp.partition)
@@ -187,7 +196,8 @@ class WorkerApp(BatchApp):
         for pipeline in self.lives.values():
             work.append((pipeline.gate.release, 0.0))
             work.append((pipeline.feedback.publish, self.settings.performance_interval_s))
-        for job, every_s in work:
+        self.guards.loop.start()
+        for job, every_s in work + self.guards.jobs:
             task = asyncio.create_task(repeat(job, every_s=every_s))
             task.add_done_callback(self._job_ended)
             self._jobs.append(task)
@@ -197,6 +207,7 @@ class WorkerApp(BatchApp):
             task.cancel()
         await asyncio.gather(*self._jobs, return_exceptions=True)
         self._jobs.clear()
+        await self.guards.stop()
         if self.failed is None:
             for pipeline in self.lives.values():
                 await pipeline.feedback.close_all()
@@ -227,9 +238,8 @@ class WorkerApp(BatchApp):
             reasons.append("no assignment of partitions was received yet")
         elif self.rebalancing or not self.tables.recovery.completed.is_set():
             reasons.append("tables are being recovered")
-        idle_s = time.perf_counter() - self._committed_at
-        if self._assigned is not None and self.consumer.in_flight_bytes and idle_s > STUCK_S:
-            reasons.append(f"batches are in flight, but nothing was committed for {idle_s:.0f} s")
+        if (stuck := self.guards.stuck.reason()) is not None:
+            reasons.append(stuck)
         for pipeline in self.lives.values():
             reasons += pipeline.reasons(self._assigned or set())
         return not reasons, reasons

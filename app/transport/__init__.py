@@ -9,5 +9,18 @@ from app.transport.consumer import Limits
 from app.transport.producer import acknowledged
 from app.transport.table import BatchTable
 from app.transport.topic import BatchTopic
+from app.transport.transactions import Fenced, Lane, Output, Transactions
 
-__all__ = ["Batch", "BatchApp", "BatchTable", "BatchTopic", "Limits", "acknowledged", "live"]
+__all__ = [
+    "Batch",
+    "BatchApp",
+    "BatchTable",
+    "BatchTopic",
+    "Fenced",
+    "Lane",
+    "Limits",
+    "Output",
+    "Transactions",
+    "acknowledged",
+    "live",
+]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from itertools import chain
 from typing import Any
 
@@ -52,6 +53,8 @@ class BatchApp(faust.App):  # type: ignore[misc]
     def __init__(self, *args: Any, limits: Limits | None = None, **kwargs: Any) -> None:
         self.limits = limits or Limits()
         self.batched_topics: set[str] = set()
+        self.lane_topics: set[str] = set()
+        """Batched topics whose offsets are committed by transactions of lanes, and not by the consumer."""
         self.early_services: list[Any] = []
         super().__init__(*args, TableManager=TableManager, **kwargs)
 
@@ -61,9 +64,14 @@ class BatchApp(faust.App):  # type: ignore[misc]
     def _new_producer_transport(self) -> Transport:
         return Transport(self.conf.broker_producer, self)
 
-    def batch_topic(self, *names: str, acks: bool = True) -> BatchTopic:
-        """Topics that one agent consumes as `Batch`es; a batch is of one partition of one of them."""
+    def batch_topic(self, *names: str, acks: bool = True, in_lanes: bool = False) -> BatchTopic:
+        """Topics that one agent consumes as `Batch`es; a batch is of one partition of one of them.
+
+        in_lanes: their offsets are committed in the transactions of a `Lane`, with what follows from them.
+        """
         self.batched_topics.update(names)
+        if in_lanes:
+            self.lane_topics.update(names)
         return BatchTopic(self, topics=list(names), key_type=bytes, value_type=bytes, acks=acks)
 
     def batch_table(self, name: str, *, partitions: int, **kwargs: Any) -> BatchTable:
@@ -71,6 +79,12 @@ class BatchApp(faust.App):  # type: ignore[misc]
         table = BatchTable(self, name=name, partitions=partitions, **kwargs)
         self.tables.add(table)
         return table
+
+    async def fence(self, assigned: AbstractSet[TP]) -> None:
+        """Called before tables are recovered: nobody who had *assigned* before may write from now on.
+
+        Rows that an earlier owner could still add would be missing from a table that was read before.
+        """
 
     async def start_positions(self, committed: Mapping[TP, int | None]) -> Mapping[TP, int]:
         """Where to start instead of the committed offset, for those partitions where the app knows better."""

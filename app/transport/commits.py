@@ -44,7 +44,7 @@ class CommitsWhenDone(driver.Consumer):  # type: ignore[misc]
     def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:
         yield from super()._filter_tps_with_pending_acks(topics)
         for tp in (*self._deliveries, *self._unsaved):
-            if topics is None or tp in topics or tp.topic in topics:
+            if tp.topic not in self.app.lane_topics and (topics is None or tp in topics or tp.topic in topics):
                 yield tp
 
     def _new_offset(self, tp: TP) -> int | None:
@@ -72,6 +72,12 @@ class CommitsWhenDone(driver.Consumer):  # type: ignore[misc]
         self.app.monitor.on_tp_commit(offsets)
         self.app.on_committed(offsets)
         return True
+
+    def committed_in_lane(self, offsets: Mapping[TP, int]) -> None:
+        """Note *offsets* as committed by a transaction."""
+        self._committed_offset.update(offsets)
+        self.app.monitor.on_tp_commit(offsets)
+        self.app.on_committed(offsets)
 
     def where(self, tp: TP) -> tuple[int | None, float | None]:
         """The offset up to which *tp* is done, and the Kafka timestamp in seconds of the last record handed out."""

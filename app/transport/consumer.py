@@ -48,7 +48,7 @@ class Limits(NamedTuple):
     """
     idle_fetch_wait_ms: int = 100
     """The same when no record has come for `_IDLE_AFTER_S`; the first one that comes ends the wait anyway."""
-    settle_s: float = 20.0
+    settle_s: float = 7.0
     """How long a rebalance waits for batches that agents are working on."""
 
 
@@ -65,6 +65,11 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
     def set_fetch_wait(self, wait_ms: int) -> None:
         """Let the broker hold the coming fetches for that long."""
         self._ensure_consumer()._fetcher._fetch_max_wait_ms = wait_ms  # noqa: SLF001
+
+    async def rejoin(self) -> None:
+        """Have the group shared out anew."""
+        coordinator = self._ensure_consumer()._coordinator  # noqa: SLF001
+        await self.call_thread(coordinator.request_rejoin)
 
     async def _fetch_records(self, consumer: Any, *args: Any, **kwargs: Any) -> Any:
         for tp, fetched in consumer._fetcher._records.items():  # noqa: SLF001
@@ -218,6 +223,18 @@ class Consumer(CommitsWhenDone):
         """Fetch the partition again, from where its stream stands."""
         self._parked.discard(TP(topic, partition))
         self._wake.set()
+
+    async def give_up(self, tps: Collection[TP]) -> None:
+        """Void what was delivered of *tps*, fetch no more of them, and join the group anew.
+
+        For partitions whose lane was fenced: either they are another worker's, or they come back and start over.
+        """
+        self._parked.update(tps)
+        for tp in tps:
+            if (deliveries := self._deliveries.get(tp)) is not None:
+                deliveries.close()
+        self._wake.set()
+        await self._thread.rejoin()
 
     @property
     def parked(self) -> frozenset[TP]:

@@ -9,7 +9,7 @@ from faust.tables.manager import TableManager as _TableManager
 from faust.tables.recovery import Recovery as _Recovery
 from mode import Service
 
-from app.transport.table import restored_events
+from app.transport.table import BatchTable, restored_events
 from app.transport.topic import deliver_undecoded
 
 _IDLE_S = 0.25
@@ -39,6 +39,15 @@ class Recovery(_Recovery):  # type: ignore[misc]
                 self._restore(tp, event.message.value, self.standby_offsets)
             # Rows of any other partition were fetched before it was lost: they are not ours any more.
 
+    async def _build_highwaters(self, consumer: Any, tps: set[Any], destination: Any, title: str) -> None:
+        if title == "active":
+            await self.app.fence(self.app.consumer.assignment())
+        await super()._build_highwaters(consumer, tps, destination, title)
+
+    def forget(self, tp: Any) -> None:
+        """Read the changelog partition *tp* from its start the next time, whatever was read of it before."""
+        self.active_offsets.pop(tp, None)
+
     def _set_recovery_started(self) -> None:
         super()._set_recovery_started()
         self.signal_recovery_end.clear()
@@ -47,9 +56,13 @@ class Recovery(_Recovery):  # type: ignore[misc]
         table, seen = self.tp_to_table[tp], offsets.get(tp)
         if seen is not None and records[0].offset <= seen:
             records = [record for record in records if record.offset > seen]
-        if records:
+        if not records:
+            return
+        if isinstance(table, BatchTable):
+            table.restore(records)
+        else:
             table.apply_changelog_batch(restored_events(table, records))
-            offsets[tp] = records[-1].offset
+        offsets[tp] = records[-1].offset
 
     async def _skip_what_is_gone(self) -> None:
         """Move over rows that compaction or an aborted transaction took from the end; nobody will deliver them."""

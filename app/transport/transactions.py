@@ -1,0 +1,215 @@
+"""Lanes: one writer for each input partition, fenced, whose every commit takes place wholly or not at all.
+
+    open    take a new epoch: whoever held the lane before can write no more, what he left open is aborted
+    commit  records and offsets in one transaction; if its end is unsure:
+              take a new epoch, read the committed offsets -
+              as wanted: it took place / as before: the same once more / otherwise: Fenced
+
+That the offsets tell is what makes asking again safe, also for a worker that was stopped for an hour and believes that
+the partition is still its own: they can only be as before if nobody went on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from typing import NamedTuple
+
+import structlog
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
+from faust.types import TP
+
+from app.errors import BrokerError, FaustOnnxError
+from app.records import OutRecord
+from app.transport.coordination import Coordination, Identity, Superseded, TooLarge, Unsure, together
+
+log = structlog.get_logger(__name__)
+
+BATCH_BYTES = 900 << 10
+"""A record batch at most, unless a single record is larger; Kafka's default limit is 1 MiB."""
+_LEAST_BATCH_BYTES = 16 << 10
+_RETRY_WAITS_S = (0.05, 0.1, 0.25, 0.5, 1.0)
+_ABORT_WITHIN_S = 2.0
+_SEQUENCES = 1 << 31
+MAGIC, UNCOMPRESSED = 2, 0
+
+
+class Fenced(FaustOnnxError):
+    """Another worker has taken the lane over: what was not committed never happened, and is the other's to do."""
+
+
+class Output(NamedTuple):
+    """Records for one partition of a topic."""
+
+    topic: str
+    partition: int
+    records: Sequence[OutRecord]
+
+
+class Lane:
+    """The one writer of a transactional id; use it from one task at a time."""
+
+    def __init__(self, coordination: Coordination, transactional_id: str, tps: Iterable[TP]) -> None:
+        """tps: the partitions whose offsets are committed here."""
+        self._coordination = coordination
+        self._transactional_id = transactional_id
+        self._tps = tuple(tps)
+        self._who: Identity | None = None
+        self._sequences: dict[TP, int] = defaultdict(int)
+        self._batch_bytes = BATCH_BYTES
+        self._in_transaction = False
+        self.committed: dict[TP, int | None] = {}
+        """The group's committed offsets of the lane's partitions."""
+        self.retries = 0
+        """How often a transaction had to be looked after."""
+
+    async def open(self) -> None:
+        """Fence all earlier holders, and see how far they came; waits for as long as Kafka does not answer."""
+        self.committed = await self._anew()
+
+    async def commit(self, outputs: Sequence[Output], offsets: Mapping[TP, int]) -> None:
+        """Write *outputs* and commit *offsets*, all of it or nothing; waits for as long as Kafka does not answer.
+
+        Fenced: nothing of it took place or will. BrokerError: Kafka will never take it.
+        """
+        outputs = [output for output in outputs if output.records]
+        if not outputs and not offsets:
+            return
+        wanted = self.committed | dict(offsets)
+        waits = iter(_RETRY_WAITS_S)
+        while True:
+            try:
+                await self._attempt(outputs, offsets)
+            except Superseded as error:
+                raise Fenced(f"{self._transactional_id} is another worker's now ({error})") from error
+            except TooLarge as error:
+                self._batch_bytes //= 2
+                if self._batch_bytes < _LEAST_BATCH_BYTES:
+                    raise BrokerError(
+                        f"a record is larger than the topic takes ({error}); raise max.message.bytes"
+                    ) from error
+            except Unsure as error:
+                log.warning("transaction unsure", lane=self._transactional_id, error=str(error))
+                await asyncio.sleep(next(waits, _RETRY_WAITS_S[-1]))
+            else:
+                break
+            self.retries += 1
+            found = await self._anew()
+            if offsets and found == wanted:
+                break
+            if found != self.committed:
+                raise Fenced(f"{self._transactional_id}: offsets are {_shown(found)}, not {_shown(self.committed)}")
+        self.committed = wanted
+
+    async def close(self) -> None:
+        """Abort what a cancelled `commit` may have left open, if Kafka answers soon; the lane cannot be used again."""
+        who, self._who = self._who, None
+        if who is not None and self._in_transaction:
+            self._in_transaction = False
+            with suppress(Unsure, Superseded, BrokerError, TimeoutError):
+                async with asyncio.timeout(_ABORT_WITHIN_S):
+                    await self._coordination.end(who, commit=False)
+
+    async def _anew(self) -> dict[TP, int | None]:
+        """Take a new epoch; the committed offsets, which nobody else can move from now on."""
+        waits = iter(_RETRY_WAITS_S)
+        while True:
+            try:
+                self._who = await self._coordination.take(self._transactional_id)
+                self._sequences.clear()
+                self._in_transaction = False
+                return await self._coordination.committed(self._tps) if self._tps else {}
+            except (Unsure, Superseded) as error:
+                log.warning("lane not open yet", lane=self._transactional_id, error=str(error))
+                await asyncio.sleep(next(waits, _RETRY_WAITS_S[-1]))
+
+    async def _attempt(self, outputs: Sequence[Output], offsets: Mapping[TP, int]) -> None:
+        if self._who is None:
+            raise Fenced(f"{self._transactional_id} is closed")
+        who, coordination = self._who, self._coordination
+        self._in_transaction = True
+        begin = []
+        if outputs:
+            begin.append(coordination.add_partitions(who, {TP(topic, partition) for topic, partition, _ in outputs}))
+        if offsets:
+            begin.append(coordination.add_group(who))
+        await together(begin)
+        work = []
+        if outputs:
+            work.append(self._produce(who, outputs))
+        if offsets:
+            work.append(coordination.commit_offsets(who, offsets))
+        await together(work)
+        await coordination.end(who, commit=True)
+        self._in_transaction = False
+
+    async def _produce(self, who: Identity, outputs: Sequence[Output]) -> None:
+        """A partition takes one record batch with each request, and the batches of a partition in their order."""
+        rows: dict[TP, list[OutRecord]] = defaultdict(list)
+        for topic, partition, records in outputs:
+            rows[TP(topic, partition)] += records
+        starts = dict.fromkeys(rows, 0)
+        while starts:
+            batches: dict[TP, bytes] = {}
+            for tp, start in list(starts.items()):
+                batches[tp], end = self._batch(who, tp, rows[tp], start)
+                if end == len(rows[tp]):
+                    del starts[tp]
+                else:
+                    starts[tp] = end
+            await self._coordination.produce(who, batches)
+
+    def _batch(self, who: Identity, tp: TP, records: Sequence[OutRecord], start: int) -> tuple[bytes, int]:
+        """The next record batch of *records* from *start*, and where it ends."""
+        sequence = self._sequences[tp]
+        builder = DefaultRecordBatchBuilder(
+            MAGIC, UNCOMPRESSED, True, who.producer_id, who.epoch, sequence, self._batch_bytes
+        )  # fmt: skip
+        append, count = builder.append, 0
+        for key, value, timestamp_ms, headers in records[start:] if start else records:
+            # The first record goes in whatever its size.
+            if append(count, timestamp_ms, key, value, headers) is None:
+                break
+            count += 1
+        self._sequences[tp] = (sequence + count) % _SEQUENCES
+        return bytes(builder.build()), start + count
+
+
+class Transactions:
+    """The lanes of a worker, by transactional id."""
+
+    def __init__(self, bootstrap: str, group_id: str) -> None:
+        self._coordination = Coordination(bootstrap, group_id)
+        self._lanes: dict[str, Lane] = {}
+
+    async def start(self) -> None:
+        """Connect to Kafka."""
+        await self._coordination.start()
+
+    async def stop(self) -> None:
+        """Close what is open."""
+        for transactional_id in list(self._lanes):
+            await self.close(transactional_id)
+        await self._coordination.stop()
+
+    async def open(self, transactional_id: str, tps: Iterable[TP]) -> Lane:
+        """The lane of that name, opened anew: all earlier holders, in this worker too, can write no more."""
+        lane = self._lanes[transactional_id] = Lane(self._coordination, transactional_id, tps)
+        await lane.open()
+        return lane
+
+    async def close(self, transactional_id: str) -> None:
+        """Close the lane, if it is open."""
+        if (lane := self._lanes.pop(transactional_id, None)) is not None:
+            await lane.close()
+
+    @property
+    def retries(self) -> int:
+        """How often transactions had to be looked after, over all lanes that are open."""
+        return sum(lane.retries for lane in self._lanes.values())
+
+
+def _shown(offsets: Mapping[TP, int | None]) -> str:
+    return ", ".join(f"{tp.topic}-{tp.partition}: {offset}" for tp, offset in sorted(offsets.items()))

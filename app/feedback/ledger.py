@@ -112,6 +112,11 @@ class Ledger:
             max(counted.predictions - self.positions.predictions, 0), max(counted.labels - self.positions.labels, 0)
         )
 
+    @property
+    def is_rebuilding(self) -> bool:
+        """Whether something is still to be read that the counts hold."""
+        return self.to_rebuild != Positions()
+
     def add_predictions(self, predictions: Sequence[SeenPrediction], next_offset: int) -> list[Contribution]:
         """What follows from the next predictions, in order.
 

@@ -163,6 +163,15 @@ class FeedbackDesk:
         for desk in self._desks.values():
             desk.publish()
 
+    def reasons(self) -> list[str]:
+        """Why not everything that comes is counted at once; empty when it is."""
+        return [
+            f"the ledger of {self.contract.topics.predictions}-{partition} is being rebuilt: "
+            f"{missing.predictions} predictions and {missing.labels} labels are still to be read"
+            for partition, desk in sorted(self._desks.items())
+            if (missing := desk.ledger.to_rebuild) != Positions()
+        ]
+
     def status(self) -> dict[str, Any]:
         """Per partition how far its topics were counted, for /api/status."""
         return {

@@ -3,7 +3,8 @@
     batches -> ledger -> counts -> [table rows, dead letters, performance, offsets] in one transaction -> checkpoint
 
 Whatever has come while a turn was written goes into the next one. A checkpoint of the ledger is written only once the
-counts are durable, so it never knows of more than they do.
+counts are durable, so it never knows of more than they do. A ledger that is rebuilt reads what was counted again in
+silence: nothing follows from it but its own state.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from app.feedback import Contribution, Kind, Ledger, decode_labels, decode_predi
 from app.performance import Changes, Tallies, performance_records
 from app.records import OutRecord
 from app.topology.count import count_outcomes
+from app.topology.turns import FEEDBACK_SHARE, REBUILDING_SHARE
 from app.transport import Batch, BatchTable, Fenced, Lane, Output
 
 if TYPE_CHECKING:
@@ -121,7 +123,8 @@ class PartitionDesk:
                 await self._with.turns.wait()
                 began_s = loop.time()
                 await self._turn()
-                await asyncio.sleep(max(0.0, began_s + TURN_S - loop.time()))
+                turn_s = 0.0 if self.ledger.is_rebuilding else TURN_S
+                await asyncio.sleep(max(0.0, began_s + turn_s - loop.time()))
         except Fenced as fenced:
             await self._with.on_fenced(self.partition, fenced)
         except Exception as error:  # noqa: BLE001  whatever it is, nothing more may be counted or committed
@@ -146,12 +149,11 @@ class PartitionDesk:
             letters += self._refuse(batch, rejected)
             counted.append(batch)
         before = self.tallies.ledger
-        outputs = []
-        if counted:
+        outputs = [Output(self._with.contract.topics.dead_letters, self.partition, letters)]
+        if counted and not self.ledger.is_rebuilding:  # until it is rebuilt, the counts hold all that it judges
             changes = self.tallies.apply(contributions, self.ledger.positions, event_time_s=self.ledger.event_time_s)
             self._unpublished = changes if self._unpublished is None else self._unpublished.then(changes)
             outputs.append(self._with.table.take_changes(self.partition, timestamp_ms=int(time.time() * 1000)))
-            outputs.append(Output(self._with.contract.topics.dead_letters, self.partition, letters))
         if self._publish:
             outputs += self._performance()
         took_s = time.perf_counter() - began
@@ -168,7 +170,8 @@ class PartitionDesk:
             self._unpark()
             self._count(contributions)
             count_outcomes(self._with.metrics, self._with.contract, before, self.tallies.ledger)
-        self._with.turns.took(took_s + time.perf_counter() - began)
+        share = REBUILDING_SHARE if self.ledger.is_rebuilding else FEEDBACK_SHARE
+        self._with.turns.took(took_s + time.perf_counter() - began, share=share)
 
     def _add(self, batch: Batch) -> tuple[list[Contribution], list[Rejected]]:
         contract, limit = self._with.contract, self._with.max_record_bytes

@@ -117,6 +117,7 @@ class Pipeline:
         has_features = any(tp.topic == self.contract.topics.features for tp in assigned)
         if has_features and not reasons and (problem := self.models.problem):
             reasons.append(f"{self.contract.name}: {problem}")
+        reasons += self.feedback.reasons()
         if self.performance.problem:
             reasons.append(f"{self.contract.name}: {self.performance.problem}")
         return reasons

@@ -11,6 +11,8 @@ from collections.abc import Callable
 
 FEEDBACK_SHARE = 0.05
 """Share of the time that feedback gets while feature batches wait; the rest of it comes when they do not."""
+REBUILDING_SHARE = 0.5
+"""The same while a ledger is rebuilt, before which nothing new is counted at all."""
 _LOOK_EVERY_S = 0.002
 
 
@@ -28,6 +30,6 @@ class Turns:
         while self._features_wait() and self._clock() < self._next_turn_s:  # noqa: ASYNC110  no event is worth it here
             await asyncio.sleep(_LOOK_EVERY_S)
 
-    def took(self, seconds: float) -> None:
-        """Note what the last turn of feedback took."""
-        self._next_turn_s = self._clock() + seconds * (1 / FEEDBACK_SHARE - 1)
+    def took(self, seconds: float, *, share: float = FEEDBACK_SHARE) -> None:
+        """Note what the last turn of feedback took; *share* is how much of the time it may have."""
+        self._next_turn_s = self._clock() + seconds * (1 / share - 1)

@@ -3,40 +3,32 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from faust.types import TP
-
     from app.metrics import Metrics
 
 
 class DiskWatch:
-    """Measures the directories of the ledgers of the assigned partitions, once in a while.
+    """Measures the directories of a pipeline's ledgers, once in a while.
 
-    assigned: the partitions that this worker has; stores: by pipeline, the topic whose partitions have a ledger each,
-    and where it lies.
+    partitions: those whose ledger is open now; path_of: where the ledger of a partition lies.
     """
 
     def __init__(
-        self,
-        assigned: Callable[[], Iterable[TP]],
-        stores: Mapping[str, tuple[str, Callable[[int], Path]]],
-        metrics: Metrics,
+        self, pipeline: str, partitions: Callable[[], Iterable[int]], path_of: Callable[[int], Path], metrics: Metrics
     ) -> None:
-        self._assigned = assigned
-        self._stores = stores
+        self._pipeline = pipeline
+        self._partitions = partitions
+        self._path_of = path_of
         self._metrics = metrics
 
     async def measure(self) -> None:
         """Set the metric: a `stat` for each of some ten files a ledger."""
-        assigned = list(self._assigned())
-        for pipeline, (topic, path_of) in self._stores.items():
-            for tp in assigned:
-                if tp.topic == topic:
-                    self._metrics.ledger_disk(pipeline, tp.partition, size_of(path_of(tp.partition)))
+        for partition in self._partitions():
+            self._metrics.ledger_disk(self._pipeline, partition, size_of(self._path_of(partition)))
 
 
 def size_of(folder: Path) -> int:

@@ -18,6 +18,7 @@ from app.performance import Retention, Tallies
 from app.records import Positions
 from app.topology.outbox import give_up
 from app.topology.partition_desk import Counting, PartitionDesk
+from app.topology.placement import PlacementWatch
 from app.topology.turns import Turns
 from app.transport import Batch, BatchTable, Fenced, Lane, Transactions, live
 
@@ -172,6 +173,10 @@ class FeedbackDesk:
             if (missing := desk.ledger.to_rebuild) != Positions()
         ]
 
+    def partitions(self) -> list[int]:
+        """Those whose ledger is open."""
+        return list(self._desks)
+
     def status(self) -> dict[str, Any]:
         """Per partition how far its topics were counted, for /api/status."""
         return {
@@ -188,7 +193,8 @@ def _shown(positions: Positions) -> dict[str, int]:
     return {"predictions": positions.predictions, "labels": positions.labels}
 
 
-async def tally(batches: AsyncIterator[Batch], *, desk: FeedbackDesk) -> None:
+async def tally(batches: AsyncIterator[Batch], *, desk: FeedbackDesk, placement: PlacementWatch) -> None:
     """Add every batch of predictions or labels to the counts of its partition."""
     async for batch in live(batches):
+        placement.look(batch)
         desk.take(batch)

@@ -15,10 +15,12 @@ from app.features import BatchDecoder, Contract
 from app.metrics import Metrics
 from app.records import ModelEvent, OutRecord
 from app.settings import Settings
+from app.topology.disk import DiskWatch
 from app.topology.feedback import FeedbackDesk
 from app.topology.gate import Gate
 from app.topology.outbox import AcknowledgedOutbox, LaneOutbox, Outbox
 from app.topology.performance_reader import PerformanceReader
+from app.topology.placement import PlacementWatch
 from app.topology.scoring import ScoringDesk
 from app.topology.serving import model_reader
 from app.topology.turns import Turns
@@ -67,6 +69,8 @@ class Pipeline:
             turns,
             on_failure,
         )
+        self.placement = PlacementWatch(contract, metrics, n_partitions=partitions)
+        self.disk = DiskWatch(contract.name, self.feedback.partitions, store_path, metrics)
         self.performance = PerformanceReader(settings.broker, contract)
         metrics.serve(contract.name, n_classes=len(contract.classes))
 

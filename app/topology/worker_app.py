@@ -114,7 +114,9 @@ class WorkerApp(BatchApp):
             features = self.batch_topic(topics.features, in_lanes=self.settings.delivery == "exactly_once")
             feedback = self.batch_topic(topics.predictions, topics.labels, in_lanes=True)
             self.agent(features, name=f"score-{name}")(self._guarded(score, desk=pipeline.scoring))
-            self.agent(feedback, name=f"tally-{name}")(self._guarded(tally, desk=pipeline.feedback))
+            self.agent(feedback, name=f"tally-{name}")(
+                self._guarded(tally, desk=pipeline.feedback, placement=pipeline.placement)
+            )
 
     def _guarded(self, agent: Callable[..., Awaitable[None]], **dependencies: Any) -> Callable[..., Awaitable[None]]:
         """*agent* with its dependencies; an error in it is a bug, and the worker must not go on after one."""
@@ -195,6 +197,7 @@ class WorkerApp(BatchApp):
         work: list[tuple[Callable[[], Awaitable[None]], float]] = [(self.lag.measure, 1.0), (self._tell_ready, 0.05)]
         for pipeline in self.lives.values():
             work.append((pipeline.gate.release, 0.0))
+            work.append((pipeline.disk.measure, 5.0))
             work.append((pipeline.feedback.publish, self.settings.performance_interval_s))
         self.guards.loop.start()
         for job, every_s in work + self.guards.jobs:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from faust.types import TP
-
 from app.feedback import RocksdictStore
 from app.metrics import Metrics
 from app.topology.disk import DiskWatch, size_of
@@ -16,12 +14,11 @@ def value(metrics, partition):
     )
 
 
-async def test_assigned_ledgers_are_measured_and_forgotten_with_their_partition(tmp_path):
+async def test_open_ledgers_are_measured_and_forgotten_with_their_partition(tmp_path):
     """The gauge follows the files of a real store; a partition that went away has no series."""
     metrics = Metrics()
     store = RocksdictStore(tmp_path / "0")
-    assigned = [TP("fraud.predictions", 0), TP("fraud.predictions", 1), TP("fraud.features", 2)]
-    watch = DiskWatch(lambda: assigned, {"fraud": ("fraud.predictions", lambda n: tmp_path / str(n))}, metrics)
+    watch = DiskWatch("fraud", lambda: [0, 1], lambda n: tmp_path / str(n), metrics)
 
     await watch.measure()
     empty = value(metrics, 0)

@@ -31,7 +31,7 @@ def read(records):
 
 
 def test_a_name_that_is_no_utf8_costs_no_record():
-    """aiokafka alone raises; here the name is escaped, and all records before and after it are read once."""
+    """The client alone raises; here the name is escaped, and all records before and after it are read once."""
     content = batch(100, ["a", "b"]) + batch(102, ["c", "BAD", "größe", "BAD", "d"]) + batch(107, ["e"])
     with pytest.raises(UnicodeDecodeError):
         read(MemoryRecords(content))

@@ -11,7 +11,7 @@ Kafka's clients go on from the earliest record in silence when the one they want
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING
 
@@ -32,9 +32,16 @@ log = structlog.get_logger(__name__)
 class Continuity:
     """Whether the batches of each partition follow on each other, and those after a restart on what was committed."""
 
-    def __init__(self, pipelines: Mapping[str, str], consumer: Callable[[], Consumer], metrics: Metrics) -> None:
-        """pipelines: by topic; topics that are not in it are not looked at."""
+    def __init__(
+        self,
+        pipelines: Mapping[str, str],
+        predictions: Mapping[str, str],
+        consumer: Callable[[], Consumer],
+        metrics: Metrics,
+    ) -> None:
+        """pipelines: by topic, those to be looked at; predictions: topics by the topics of their events."""
         self._pipelines = pipelines
+        self._predictions = predictions
         self._consumer = consumer
         self._metrics = metrics
         self._last: dict[TP, Batch] = {}
@@ -43,7 +50,8 @@ class Continuity:
         """Offsets [from, to) that were not delivered, and why is still to be found out."""
 
     async def begin(self, committed: Mapping[TP, int | None]) -> None:
-        """The partitions go on from what was *committed*; BrokerError if the topic does not reach as far."""
+        """The partitions of events go on from what was *committed*; BrokerError if a topic does not reach as far."""
+        await self._tell_of_new_starts([tp for tp, offset in committed.items() if offset is None])
         tps = [tp for tp, offset in committed.items() if offset is not None and tp.topic in self._pipelines]
         if not tps:
             return
@@ -59,6 +67,17 @@ class Continuity:
             self._expected[tp] = max(offset, earliest)
             if earliest > offset:
                 self._count(tp, offset, earliest)
+
+    async def _tell_of_new_starts(self, tps: Iterable[TP]) -> None:
+        """Say where events are read from the start that were scored before, by another group or of another topic."""
+        pairs = {tp: TP(self._predictions[tp.topic], tp.partition) for tp in tps if tp.topic in self._predictions}
+        ends = await self._consumer().highwaters(*pairs.values()) if pairs else {}
+        if again := sorted(tp for tp, predictions in pairs.items() if ends.get(predictions)):
+            log.warning(
+                "events are read from the start, although there are predictions: the group is new, its offsets have "
+                "expired, or the topic was made anew",
+                partitions=[f"{topic}-{partition}" for topic, partition in again],
+            )
 
     def note(self, batch: Batch) -> None:
         """The next batch that an agent is given; BrokerError if its topic begins anew."""

@@ -44,13 +44,15 @@ class Guards:
         for pipeline, contract in contracts.items():
             topics = contract.topics
             self._widths |= dict.fromkeys((topics.features, topics.predictions), widths[pipeline])
-            for topic in (topics.features, topics.predictions, topics.labels):
+            by_id = (topics.ledger,) if contract.is_by_id else ()
+            for topic in (topics.features, topics.predictions, topics.labels, *by_id):
                 consumed[topic] = pipeline
                 metrics.skipped(pipeline, topic, 0)
         self.stuck = StuckWatch(settings.commit_stuck_s)
         self.loop = LoopWatch(settings.commit_stuck_s)
         self.leaving = Leaving(self._unfinished)
-        self.continuity = Continuity(consumed, lambda: app.consumer, metrics)
+        predictions = {c.topics.features: c.topics.predictions for c in contracts.values()}
+        self.continuity = Continuity(consumed, predictions, lambda: app.consumer, metrics)
         self.topics = TopicWatch(
             settings.broker, [topic.name for contract in contracts.values() for topic in wanted_topics(contract)]
         )
@@ -71,7 +73,7 @@ class Guards:
             yield batch
 
     async def begin(self, committed: Mapping[TP, int | None]) -> None:
-        """Partitions of a features topic go on from what was *committed*; BrokerError if the topic does not reach it."""
+        """Partitions of a features topic go on from what was *committed*; BrokerError if it does not reach so far."""
         self._committed.update({tp: offset for tp, offset in committed.items() if offset is not None})
         await self.continuity.begin(committed)
 

@@ -57,6 +57,8 @@ class Identity(NamedTuple):
 
 _SUPERSEDED = frozenset({errors.InvalidProducerEpoch.errno, 90})
 """INVALID_PRODUCER_EPOCH and PRODUCER_FENCED."""
+_UNVERIFIED = errors.NotEnoughReplicasError.errno
+"""Also what a broker tells clients of our protocol version when it could not ask the coordinator (KIP-890)."""
 _CONCURRENT = errors.ConcurrentTransactions.errno
 _FORBIDDEN = frozenset({
     errors.TopicAuthorizationFailedError.errno,
@@ -161,16 +163,25 @@ class Coordination:
         await together(self._produce(who, node, part) for node, part in by_node.items())
 
     async def _produce(self, who: Identity, node: int, batches: list[tuple[TP, bytes]]) -> None:
+        """Asks again for the partitions whose broker could not verify the transaction: it has written nothing there."""
         what = f"records of {who.transactional_id}"
-        request = ProduceRequest(who.transactional_id, ACKS_ALL, self._timeout_ms, _by_topic(batches))
-        try:
-            answer = await self._send(node, request, what, ConnectionGroup.DEFAULT)
-            for topic, partitions in answer.topics:
-                for partition, code, *_ in partitions:
-                    check(code, f"{what} to {topic}-{partition}")
-        except Unsure:
-            self._connected.force_metadata_update()
-            raise
+        for wait_s in (*_BUSY_WAITS_S, None):
+            request = ProduceRequest(who.transactional_id, ACKS_ALL, self._timeout_ms, _by_topic(batches))
+            codes: dict[TP, int] = {}
+            try:
+                answer = await self._send(node, request, what, ConnectionGroup.DEFAULT)
+                for topic, partitions in answer.topics:
+                    for partition, code, *_ in partitions:
+                        codes[TP(topic, partition)] = code
+                        if code != _UNVERIFIED or wait_s is None:
+                            check(code, f"{what} to {topic}-{partition}")
+            except Unsure:
+                self._connected.force_metadata_update()
+                raise
+            batches = [(tp, batch) for tp, batch in batches if codes.get(tp)]
+            if not batches or wait_s is None:
+                return
+            await asyncio.sleep(wait_s)
 
     async def commit_offsets(self, who: Identity, offsets: Mapping[TP, int]) -> None:
         """Commit *offsets* of the group with the transaction."""

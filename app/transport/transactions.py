@@ -136,12 +136,11 @@ class Lane:
         if offsets:
             begin.append(coordination.add_group(who))
         await together(begin)
-        work = []
+        # One after the other: a broker that verifies two requests of one transaction at once refuses the first.
         if outputs:
-            work.append(self._produce(who, outputs))
+            await self._produce(who, outputs)
         if offsets:
-            work.append(coordination.commit_offsets(who, offsets))
-        await together(work)
+            await coordination.commit_offsets(who, offsets)
         await coordination.end(who, commit=True)
         self._in_transaction = False
 

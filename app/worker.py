@@ -40,16 +40,16 @@ def prepare(settings: Settings) -> WorkerApp:
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
     be_patient()
     contracts = load_contracts(settings.models_dir, settings.pipelines)
-    cluster_id, widths = asyncio.run(_look(settings, contracts))
-    app = create_app(settings, contracts, widths, cluster_id=cluster_id)
+    cluster_id, widths, ledgers = asyncio.run(_look(settings, contracts))
+    app = create_app(settings, contracts, widths, ledgers, cluster_id=cluster_id)
     app.on_failed = _end_soon
     _spare_the_collector()
     return app
 
 
-async def _look(settings: Settings, contracts: dict[str, Contract]) -> tuple[str, dict[str, int]]:
-    """The cluster's id, and how many partitions the topics of each pipeline have; missing topics are made."""
-    widths = {}
+async def _look(settings: Settings, contracts: dict[str, Contract]) -> tuple[str, dict[str, int], dict[str, int]]:
+    """The cluster's id, and by pipeline how many partitions its events and its ledger have; missing topics are made."""
+    widths, ledgers = {}, {}
     async with admin_client(settings.broker) as admin:
         cluster_id = (await admin.describe_cluster())["cluster_id"]
     for name, contract in contracts.items():
@@ -63,8 +63,10 @@ async def _look(settings: Settings, contracts: dict[str, Contract]) -> tuple[str
         for state in states:
             if state.created:
                 log.info("topic made", topic=state.topic, partitions=state.partitions)
-        widths[name] = states[0].partitions
-    return cluster_id, widths
+        counts = {state.topic: state.partitions for state in states}
+        widths[name] = counts[contract.topics.features]
+        ledgers[name] = counts.get(contract.topics.ledger, widths[name])
+    return cluster_id, widths, ledgers
 
 
 def run(settings: Settings, ready_file: Path | None = None) -> int:

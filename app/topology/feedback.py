@@ -47,6 +47,9 @@ class FeedbackDesk:
     ) -> None:
         """store_path: where the ledger of a partition lies on disk; turns: when to let scoring go first."""
         self.contract = contract
+        topics = contract.topics
+        self.sources = (topics.ledger,) if contract.is_by_id else (topics.predictions, topics.labels)
+        """The topics that are counted: predictions and labels, or the one that has both by id."""
         self._settings = settings
         self._table = table
         self._transactions = transactions
@@ -67,11 +70,11 @@ class FeedbackDesk:
         await asyncio.gather(*map(self._take_lane, partitions))
 
     async def _take_lane(self, partition: int) -> None:
-        tps = [TP(topic, partition) for topic in (self.contract.topics.predictions, self.contract.topics.labels)]
+        tps = [TP(topic, partition) for topic in self.sources]
         self._lanes[partition] = await self._transactions().open(self._lane_name(partition), tps)
 
     def _lane_name(self, partition: int) -> str:
-        return f"{self._settings.app_id}-{self.contract.topics.predictions}-{partition}"
+        return f"{self._settings.app_id}-{self.sources[0]}-{partition}"
 
     async def open(self, committed: Mapping[TP, int | None], consumer: Consumer) -> dict[TP, int]:
         """Open the ledgers of the partitions in *committed*; the offsets from which to read their topics on.
@@ -79,12 +82,12 @@ class FeedbackDesk:
         A ledger stands at its own checkpoint, which may be behind the committed offsets: what it reads again it does
         not count again.
         """
-        topics = self.contract.topics
         starts: dict[TP, int] = {}
         for tp in sorted(committed):
-            if tp.topic != topics.predictions or tp.partition in self._desks:
+            if tp.topic != self.sources[0] or tp.partition in self._desks:
                 continue
-            pair = TP(topics.predictions, tp.partition), TP(topics.labels, tp.partition)
+            # By id both kinds have their positions in one topic.
+            pair = TP(self.sources[0], tp.partition), TP(self.sources[-1], tp.partition)
             ledger, tallies = self._open(tp.partition)
             first = await consumer.earliest_offsets(*pair)
             ends = await consumer.highwaters(*pair)
@@ -132,9 +135,7 @@ class FeedbackDesk:
 
     async def close(self, revoked: AbstractSet[TP]) -> None:
         """Publish what is left to be published of *revoked* and close their ledgers and lanes."""
-        await asyncio.gather(
-            *(self._close(tp.partition) for tp in revoked if tp.topic == self.contract.topics.predictions)
-        )
+        await asyncio.gather(*(self._close(tp.partition) for tp in revoked if tp.topic == self.sources[0]))
 
     async def _close(self, partition: int) -> None:
         if (desk := self._desks.pop(partition, None)) is not None:
@@ -144,10 +145,10 @@ class FeedbackDesk:
 
     async def close_all(self) -> None:
         """The same for every partition."""
-        await self.close({TP(self.contract.topics.predictions, partition) for partition in self._lanes})
+        await self.close({TP(self.sources[0], partition) for partition in self._lanes})
 
     async def _fenced(self, partition: int, fenced: Fenced) -> None:
-        tps = [TP(topic, partition) for topic in (self.contract.topics.predictions, self.contract.topics.labels)]
+        tps = [TP(topic, partition) for topic in self.sources]
         await give_up(self._counting.consumer(), tps, fenced)
 
     # -- records
@@ -164,6 +165,10 @@ class FeedbackDesk:
         for desk in self._desks.values():
             desk.publish()
 
+    def partitions(self) -> list[int]:
+        """Those whose ledger is open."""
+        return list(self._desks)
+
     def reasons(self) -> list[str]:
         """Why not everything that comes is counted at once; empty when it is."""
         return [
@@ -172,10 +177,6 @@ class FeedbackDesk:
             for partition, desk in sorted(self._desks.items())
             if (missing := desk.ledger.to_rebuild) != Positions()
         ]
-
-    def partitions(self) -> list[int]:
-        """Those whose ledger is open."""
-        return list(self._desks)
 
     def status(self) -> dict[str, Any]:
         """Per partition how far its topics were counted, for /api/status."""

@@ -20,7 +20,7 @@ class LagWatch:
         """topics: of each pipeline."""
         self._app = app
         self._metrics = metrics
-        self._watched = {name for t in topics.values() for name in (t.features, t.predictions, t.labels)}
+        self._watched = {name for t in topics.values() for name in (t.features, t.predictions, t.labels, t.ledger)}
         self._lags: dict[str, dict[str, int]] = {}
 
     async def measure(self) -> None:

@@ -20,7 +20,7 @@ import structlog
 from faust.types import TP
 
 from app.features import Rejected, dead_letter
-from app.feedback import Contribution, Kind, Ledger, decode_labels, decode_predictions
+from app.feedback import Contribution, Kind, Ledger, decode_labels, decode_ledger, decode_predictions
 from app.performance import Changes, Tallies, performance_records
 from app.records import OutRecord
 from app.topology.count import count_outcomes
@@ -176,6 +176,10 @@ class PartitionDesk:
     def _add(self, batch: Batch) -> tuple[list[Contribution], list[Rejected]]:
         contract, limit = self._with.contract, self._with.max_record_bytes
         next_offset = batch.delivery.next_offset
+        if contract.is_by_id:
+            both = decode_ledger(batch.records, contract)
+            contributions = self.ledger.add_predictions(both.predictions, next_offset)
+            return contributions + self.ledger.add_labels(both.labels, next_offset), both.rejected
         if batch.topic == contract.topics.predictions:
             predictions, rejected = decode_predictions(batch.records, contract, max_record_bytes=limit)
             return self.ledger.add_predictions(predictions, next_offset), rejected
@@ -210,7 +214,8 @@ class PartitionDesk:
         if not new:
             return []
         now_s, contract = time.time(), self._with.contract
-        source = "labels" if batch.topic == contract.topics.labels else "predictions"
+        sources = {contract.topics.labels: "labels", contract.topics.ledger: "ledger"}
+        source = sources.get(batch.topic, "predictions")
         self._with.metrics.dead_letters(contract.name, source, Counter(each.reason for each in new))
         log.warning("records refused", topic=batch.topic, partition=batch.partition, n=len(new), first=new[0].error)
         return [dead_letter(batch.records[at], reason, error, failed_at_s=now_s) for at, reason, error in new]

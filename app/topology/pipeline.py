@@ -21,6 +21,7 @@ from app.topology.gate import Gate
 from app.topology.outbox import AcknowledgedOutbox, LaneOutbox, Outbox
 from app.topology.performance_reader import PerformanceReader
 from app.topology.placement import PlacementWatch
+from app.topology.rekey import SUFFIX, RekeyDesk
 from app.topology.scoring import ScoringDesk
 from app.topology.serving import model_reader
 from app.topology.turns import Turns
@@ -38,6 +39,7 @@ class Pipeline:
         metrics: Metrics,
         *,
         partitions: int,
+        ledgers: int,
         store_path: Callable[[int], Path],
         turns: Turns,
         on_failure: Callable[[BaseException], None],
@@ -57,7 +59,7 @@ class Pipeline:
             metrics,
             on_failure,
         )
-        table = app.batch_table(f"{contract.name}-tallies", partitions=partitions)
+        table = app.batch_table(f"{contract.name}-tallies", partitions=ledgers)
         self.feedback = FeedbackDesk(
             contract,
             settings,
@@ -69,6 +71,7 @@ class Pipeline:
             turns,
             on_failure,
         )
+        self.rekeying = self._rekey_desk(metrics, turns, on_failure, ledgers) if contract.is_by_id else None
         self.placement = PlacementWatch(contract, metrics, n_partitions=partitions)
         self.disk = DiskWatch(contract.name, self.feedback.partitions, store_path, metrics)
         self.performance = PerformanceReader(settings.broker, contract)
@@ -78,13 +81,42 @@ class Pipeline:
         app = self._app
         if self._settings.delivery == "at_least_once":
             return AcknowledgedOutbox(lambda: app.producer, on_failure)
+        return self._lane_outbox(self.contract.topics.features, on_failure)
+
+    def _lane_outbox(self, topic: str, on_failure: Callable[[BaseException], None], suffix: str = "") -> LaneOutbox:
+        app = self._app
         return LaneOutbox(
-            self.contract.topics.features,
+            topic,
             lambda: app.transactions,
             lambda: app.consumer,
             on_failure,
             prefix=self._settings.app_id,
+            suffix=suffix,
         )
+
+    def _rekey_desk(
+        self, metrics: Metrics, turns: Turns, on_failure: Callable[[BaseException], None], n_partitions: int
+    ) -> RekeyDesk:
+        topics = self.contract.topics
+        return RekeyDesk(
+            self.contract,
+            {topic: self._lane_outbox(topic, on_failure, SUFFIX) for topic in (topics.predictions, topics.labels)},
+            metrics,
+            turns,
+            n_partitions=n_partitions,
+            max_record_bytes=self._settings.max_record_bytes,
+        )
+
+    @property
+    def read_on(self) -> frozenset[str]:
+        """The topics that are read on from the committed offset; of the others the ledgers know better."""
+        topics = self.contract.topics
+        return frozenset((topics.features, topics.predictions, topics.labels)) - set(self.feedback.sources)
+
+    @property
+    def consumed(self) -> frozenset[str]:
+        """The topics that the workers share."""
+        return self.read_on | set(self.feedback.sources)
 
     async def _publish_event(self, event: ModelEvent) -> None:
         row = OutRecord(self.contract.name.encode(), msgspec.json.encode(event), int(event.at * 1000), [])
@@ -104,13 +136,16 @@ class Pipeline:
         topics = self.contract.topics
         await asyncio.gather(
             self.scoring.fence([tp.partition for tp in assigned if tp.topic == topics.features]),
-            self.feedback.fence([tp.partition for tp in assigned if tp.topic == topics.predictions]),
+            self.feedback.fence([tp.partition for tp in assigned if tp.topic == self.feedback.sources[0]]),
+            *([self.rekeying.fence(assigned)] if self.rekeying is not None else []),
         )
 
     async def forget(self, revoked: AbstractSet[TP]) -> None:
         """Let go of partitions that were revoked."""
         self.gate.forget(revoked)
         await self.scoring.forget([tp.partition for tp in revoked if tp.topic == self.contract.topics.features])
+        if self.rekeying is not None:
+            await self.rekeying.forget(revoked)
         await self.feedback.close(revoked)
 
     def reasons(self, assigned: set[TP]) -> list[str]:

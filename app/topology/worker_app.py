@@ -25,6 +25,7 @@ from app.topology.guards import Guards
 from app.topology.lag import LagWatch
 from app.topology.pipeline import Pipeline
 from app.topology.process import Worker
+from app.topology.rekey import rekey
 from app.topology.scoring import score
 from app.topology.serving import Starts, repeat, web_service
 from app.topology.state import StateSlot
@@ -39,9 +40,18 @@ class WorkerApp(BatchApp):
     """One worker process: its pipelines, its HTTP server, and the truth about whether it is ready."""
 
     def __init__(
-        self, settings: Settings, contracts: Mapping[str, Contract], widths: Mapping[str, int], *, cluster_id: str
+        self,
+        settings: Settings,
+        contracts: Mapping[str, Contract],
+        widths: Mapping[str, int],
+        ledgers: Mapping[str, int],
+        *,
+        cluster_id: str,
     ) -> None:
-        """widths: partitions of each pipeline's topics; cluster_id: of the Kafka cluster."""
+        """By pipeline widths: partitions of its events; ledgers: of what its labels are joined in.
+
+        cluster_id: of the Kafka cluster.
+        """
         self._slot = StateSlot(settings.state_dir)
         self.settings = settings
         self.metrics = Metrics()
@@ -69,7 +79,7 @@ class WorkerApp(BatchApp):
             broker_request_timeout=max(90.0, settings.session_timeout_s),
             producer_max_batch_size=1 << 18,
             producer_request_timeout=30.0,
-            topic_partitions=max(widths.values(), default=1),
+            topic_partitions=max(*widths.values(), *ledgers.values(), 1),
             topic_replication_factor=settings.replication_factor,
             topic_disable_leader=True,
             table_standby_replicas=0,
@@ -88,6 +98,7 @@ class WorkerApp(BatchApp):
                 contract,
                 self.metrics,
                 partitions=widths[name],
+                ledgers=ledgers[name],
                 store_path=functools.partial(self._slot.ledger, cluster_id, settings.app_id, name),
                 turns=turns,
                 on_failure=self.fail,
@@ -112,11 +123,14 @@ class WorkerApp(BatchApp):
         for name, pipeline in self.lives.items():
             topics = pipeline.contract.topics
             features = self.batch_topic(topics.features, in_lanes=self.settings.delivery == "exactly_once")
-            feedback = self.batch_topic(topics.predictions, topics.labels, in_lanes=True)
+            feedback = self.batch_topic(*pipeline.feedback.sources, in_lanes=True)
             self.agent(features, name=f"score-{name}")(self._guarded(score, desk=pipeline.scoring))
             self.agent(feedback, name=f"tally-{name}")(
                 self._guarded(tally, desk=pipeline.feedback, placement=pipeline.placement)
             )
+            if pipeline.rekeying is not None:
+                scattered = self.batch_topic(topics.predictions, topics.labels, in_lanes=True)
+                self.agent(scattered, name=f"rekey-{name}")(self._guarded(rekey, desk=pipeline.rekeying))
 
     def _guarded(self, agent: Callable[..., Awaitable[None]], **dependencies: Any) -> Callable[..., Awaitable[None]]:
         """*agent* with its dependencies; an error in it is a bug, and the worker must not go on after one."""
@@ -162,8 +176,8 @@ class WorkerApp(BatchApp):
         """Where the ledgers' checkpoints stand, for predictions and labels."""
         starts: dict[TP, int] = {}
         for pipeline in self.lives.values():
-            features = pipeline.contract.topics.features
-            await self.guards.begin({tp: at for tp, at in committed.items() if tp.topic == features})
+            read_on = pipeline.read_on
+            await self.guards.begin({tp: at for tp, at in committed.items() if tp.topic in read_on})
             starts.update(await pipeline.feedback.open(committed, self.consumer))
         self.metrics.recovered(time.perf_counter() - self._recovering_since)
         return starts
@@ -178,7 +192,7 @@ class WorkerApp(BatchApp):
         self.guards.assigned(self._assigned)
         self.metrics.rebalanced()
         for pipeline in self.lives.values():
-            for topic in (pipeline.contract.topics.features, pipeline.contract.topics.labels):
+            for topic in pipeline.consumed:
                 self.metrics.assigned(topic, sum(tp.topic == topic for tp in assigned))
         log.info("partitions assigned", n=len(assigned), partitions=_shown(assigned))
 
@@ -277,11 +291,16 @@ def _shown(partitions: Iterable[TP]) -> list[str]:
 
 
 def create_app(
-    settings: Settings, contracts: Mapping[str, Contract], widths: Mapping[str, int], *, cluster_id: str
+    settings: Settings,
+    contracts: Mapping[str, Contract],
+    widths: Mapping[str, int],
+    ledgers: Mapping[str, int],
+    *,
+    cluster_id: str,
 ) -> WorkerApp:
     """The application of one worker; raises ConfigurationError when it is given nothing to serve."""
     if not contracts:
         raise ConfigurationError(
             "FAUST_ONNX_PIPELINES is empty: name the pipelines to serve, for example FAUST_ONNX_PIPELINES=fraud"
         )
-    return WorkerApp(settings, contracts, widths, cluster_id=cluster_id)
+    return WorkerApp(settings, contracts, widths, ledgers, cluster_id=cluster_id)

@@ -56,8 +56,9 @@ test-broker: $(READY)  ## Run the tests on a real Kafka
 	$(RUN) pytest -q tests/broker $(ARGS)
 
 .PHONY: test-faults
-test-faults: $(READY)  ## Inject every fault on a real Kafka, and verify; SEEDS=10 CASES=zombie MODES=exactly_once
-	$(RUN) tests.faults.suite $(if $(SEEDS),--seeds $(SEEDS)) $(if $(CASES),--cases $(CASES)) $(if $(MODES),--modes $(MODES)) $(ARGS)
+test-faults: $(READY)  ## Inject every fault on a real Kafka, and verify; SEEDS=10 CASES=zombie MODES=exactly_once JOBS=3
+	$(RUN) tests.faults.suite $(if $(SEEDS),--seeds $(SEEDS)) $(if $(CASES),--cases $(CASES)) $(if $(MODES),--modes $(MODES)) \
+		$(if $(JOBS),--jobs $(JOBS)) $(ARGS)
 
 .PHONY: test-full
 test-full: $(READY)  ## Run all tests, the long ones at their full length

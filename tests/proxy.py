@@ -46,9 +46,11 @@ class Proxy:
 
     async def stop(self) -> None:
         """Close every connection and stop listening."""
+        self.reset()
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.sleep(0)  # the loop closes aborted connections in its next turn
         self._server.close()
         await self._server.wait_closed()
 
@@ -143,6 +145,7 @@ class Proxy:
         except asyncio.CancelledError:
             pass  # `stop`: asyncio would log a server's task that ends by it
         finally:
+            writer.close()
             self._tasks.discard(task)
 
 

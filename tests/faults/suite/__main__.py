@@ -10,7 +10,10 @@ import argparse
 import asyncio
 import contextlib
 import signal
+import subprocess
 import sys
+import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.faults.suite import cases
@@ -18,6 +21,7 @@ from tests.faults.suite.engine import new_site, run_case
 from tests.faults.suite.registry import CASES, Case
 from tests.faults.suite.store import Result, Store, commit
 from tests.faults.suite.table import RESULTS, as_text, rows
+from tests.workers import ROOT
 
 MODES = ("at_least_once", "exactly_once")
 RUNS_PER_BROKER = 40
@@ -33,6 +37,8 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--results", type=Path, default=RESULTS)
     command.add_argument("--commit", help="the name under which results are kept, instead of git's")
     command.add_argument("--again", choices=["no", "red", "all"], default="no", help="what is run although it is kept")
+    command.add_argument("--jobs", type=int, default=1, help="runs at a time, each beside a broker of its own")
+    command.add_argument("--shard", default="0/1", help=argparse.SUPPRESS)
     command.add_argument("--list", action="store_true", help="name the cases and do nothing")
     return command
 
@@ -85,9 +91,35 @@ async def run_all(todo: list[tuple[Case, int, str]], store: Store, flags: argpar
             store.append(result)
 
 
-def main() -> int:
+def run_shards(arguments: Sequence[str], jobs: int) -> None:
+    """Share the runs among *jobs* processes like this one; the lines of each begin with its number."""
+    code = [sys.executable, "-m", "tests.faults.suite", *arguments, "--jobs", "1"]
+    shards = [
+        subprocess.Popen([*code, "--shard", f"{n}/{jobs}"], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        for n in range(jobs)
+    ]
+
+    def pass_on(number: int) -> None:
+        for line in shards[number].stdout:
+            print(f"{number}| {line}", end="", flush=True)
+
+    readers = [threading.Thread(target=pass_on, args=(number,)) for number in range(jobs)]
+    for reader in readers:
+        reader.start()
+    try:
+        for shard in shards:
+            shard.wait()
+    except KeyboardInterrupt:
+        for shard in shards:
+            shard.terminate()
+    for reader in readers:
+        reader.join()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run what is missing and print the table."""
-    flags = parser().parse_args()
+    arguments = sys.argv[1:] if arguments is None else arguments
+    flags = parser().parse_args(arguments)
     if flags.list:
         for case in CASES.values():
             print(f"{case.number:>2} {case.name:<22} {case.about}")
@@ -97,9 +129,15 @@ def main() -> int:
     wanted = [(case, seed, mode) for seed in seeds_of(flags.seeds) for case in chosen(flags.cases) for mode in modes]
     kept = {(r.case, r.seed, r.mode): r for r in store.read() if r.commit == name and r.scale == flags.scale}
     todo = [each for each in wanted if _is_due(kept.get((each[0].name, *each[1:])), flags.again)]
-    print(f"{len(todo)} of {len(wanted)} runs to be done at {name}; results in {flags.results}")
-    with contextlib.suppress(asyncio.CancelledError):
-        asyncio.run(run_all(todo, store, flags, name))
+    print(f"{len(todo)} of {len(wanted)} runs to be done at {name}; results in {flags.results}", flush=True)
+    if flags.jobs > 1:
+        run_shards([*arguments, "--commit", name], flags.jobs)
+    else:
+        shard, shards = map(int, flags.shard.split("/"))
+        with contextlib.suppress(asyncio.CancelledError):
+            asyncio.run(run_all(todo[shard::shards], store, flags, name))
+        if shards > 1:
+            return 0
     keys = {(case.name, seed, mode) for case, seed, mode in wanted}
     done = [r for r in store.read() if r.commit == name and r.scale == flags.scale and (r.case, r.seed, r.mode) in keys]
     print(as_text(rows(done)))

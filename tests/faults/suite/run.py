@@ -136,8 +136,8 @@ class Run:
         self.watch = Watch(self.kafka.bootstrap, f"app-{self.name}")
         await self.pipeline.create()
         topics = self.pipeline.topics
-        while not all(self.watch.partitions(topic) for topic in (topics.models, topics.model_bytes, topics.features)):
-            await asyncio.sleep(0.05)  # a topic is known to all of Kafka a little after it was made
+        wanted = (topics.models, topics.model_bytes, topics.features)
+        await self.eventually(lambda: all(map(self.watch.partitions, wanted)), 20.0, "topics that were made are known")
         await self.pipeline.publish(model=model)
         self._jobs = [asyncio.ensure_future(self._sample()), asyncio.ensure_future(self._supervise())]
         return self.pipeline

@@ -23,8 +23,8 @@ def allow_open_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     if soft < OPEN_FILES_MIN:
         raise ConfigurationError(
-            f"only {soft} files may be open, but a worker needs {OPEN_FILES_MIN}, and 70 for each of its partitions; it "
-            "would end with `Too many open files`: raise the limit, with `ulimit -n 65536` or LimitNOFILE=65536 in systemd"
+            f"only {soft} files may be open, but a worker needs {OPEN_FILES_MIN}, and 70 for each of its partitions; "
+            "it would end with `Too many open files`. Raise the limit: `ulimit -n 65536`, LimitNOFILE=65536 in systemd"
         )
 
 

@@ -15,12 +15,13 @@ if TYPE_CHECKING:
     from benchmarks.cluster import Cluster
 
 OURS = "ours"
+OURS_EXACTLY_ONCE = "ours-exactly-once"
 PEERS = {
     "stock-faust": "benchmarks.peers.stock_faust",
     "aiokafka-loop": "benchmarks.peers.aiokafka_loop",
     "confluent-loop": "benchmarks.peers.confluent_loop",
 }
-SYSTEMS = (OURS, *PEERS)
+SYSTEMS = (OURS, OURS_EXACTLY_ONCE, *PEERS)
 COMMAND = str(Path(sys.executable).with_name("faust-onnx"))
 
 
@@ -35,6 +36,13 @@ class Job:
     model: Path
     folder: Path
     label_horizon_s: int = 3600
+    http: str = "127.0.0.1:0"
+    """Where our worker listens."""
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether it is our worker, in whatever mode."""
+        return self.system in (OURS, OURS_EXACTLY_ONCE)
 
     @property
     def predictions(self) -> str:
@@ -57,7 +65,7 @@ def start(job: Job, cluster: Cluster) -> Running:
     folder = job.folder / job.name
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / "log"
-    if job.system == OURS:
+    if job.is_ours:
         publish(job, cluster)
         return start_worker(job, cluster)
     cluster.create(job.predictions)
@@ -74,8 +82,9 @@ def environment(job: Job, cluster: Cluster) -> dict[str, str]:
         "FAUST_ONNX_MODELS_DIR": str(folder / "models"),
         "FAUST_ONNX_STATE_DIR": str(folder / "state"),
         "FAUST_ONNX_APP_ID": job.name,
-        "FAUST_ONNX_HTTP": "127.0.0.1:0",
+        "FAUST_ONNX_HTTP": job.http,
         "FAUST_ONNX_PARTITIONS": str(N_PARTITIONS),
+        "FAUST_ONNX_DELIVERY": "exactly_once" if job.system == OURS_EXACTLY_ONCE else "at_least_once",
     }
 
 

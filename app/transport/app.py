@@ -12,10 +12,11 @@ from faust.app.base import BootStrategy as _BootStrategy
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
-from app.transport.consumer import Consumer, Limits
+from app.transport.consumer import Consumer
 from app.transport.producer import Producer
 from app.transport.recovery import TableManager
 from app.transport.table import BatchTable
+from app.transport.thread import Limits
 from app.transport.topic import BatchTopic
 
 

@@ -13,18 +13,16 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import Any
 
 from aiokafka import TopicPartition
-from aiokafka.consumer.fetcher import FetchResult
-from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 
 from app.transport.batch import Batch
 from app.transport.commits import CommitsWhenDone
 from app.transport.deliveries import Deliveries
-from app.transport.lean import lean_record
+from app.transport.thread import ConsumerThread, Limits
 
 _value_of = attrgetter("value")
 _RECORD_OVERHEAD_BYTES = 100
@@ -32,50 +30,6 @@ _MANY_RECORDS = 1000
 _IDLE_AFTER_S = 2.0
 _WAIT_FOR_ROOM_S = 0.005
 """How long a fetch of the others may block while a partition waits for room; room comes within milliseconds."""
-
-
-class Limits(NamedTuple):
-    """What bounds the memory and the latency of consuming."""
-
-    in_flight_bytes: int = 32 << 20
-    """Bytes of one topic that may be delivered and not yet done, over all its partitions."""
-    in_flight_batches: int = 3
-    """Batches of one partition that may be delivered and not yet done: one worked on, the next ones ready."""
-    fetch_wait_ms: int = 5
-    """How long the broker may hold a fetch for which it has no record, while records come.
-
-    One request covers all idle partitions of a broker; a partition that was drained meanwhile can only join the next.
-    """
-    idle_fetch_wait_ms: int = 100
-    """The same when no record has come for `_IDLE_AFTER_S`; the first one that comes ends the wait anyway."""
-    settle_s: float = 7.0
-    """How long a rebalance waits for batches that agents are working on."""
-
-
-class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
-    """The thread with the Kafka client, so that heartbeats go on whatever the agents do."""
-
-    def _create_worker_consumer(self, transport: Any) -> Any:
-        client = super()._create_worker_consumer(transport)
-        client._fetch_max_wait_ms = self.app.limits.idle_fetch_wait_ms  # noqa: SLF001  Faust fixes it at 1.5 s
-        # Records of a transaction that was aborted were never meant to be seen; Faust reads them outside its own mode.
-        client._isolation_level = "read_committed"  # noqa: SLF001
-        return client
-
-    def set_fetch_wait(self, wait_ms: int) -> None:
-        """Let the broker hold the coming fetches for that long."""
-        self._ensure_consumer()._fetcher._fetch_max_wait_ms = wait_ms  # noqa: SLF001
-
-    async def rejoin(self) -> None:
-        """Have the group shared out anew."""
-        coordinator = self._ensure_consumer()._coordinator  # noqa: SLF001
-        await self.call_thread(coordinator.request_rejoin)
-
-    async def _fetch_records(self, consumer: Any, *args: Any, **kwargs: Any) -> Any:
-        for tp, fetched in consumer._fetcher._records.items():  # noqa: SLF001
-            if isinstance(fetched, FetchResult) and self.consumer.comes_in_batches(tp):
-                fetched._partition_records._consumer_record = lean_record  # noqa: SLF001
-        return await super()._fetch_records(consumer, *args, **kwargs)
 
 
 class Consumer(CommitsWhenDone):
@@ -305,6 +259,8 @@ class Consumer(CommitsWhenDone):
 
     def is_waiting(self, topics: Collection[str]) -> bool:
         """True while batches of any of *topics* wait for their agent, or many records wait in Kafka to be fetched."""
+        if not self.flow_active:
+            return False  # a rebalance: what waits in Kafka is not this worker's to fetch
         for tp, deliveries in self._deliveries.items():
             if tp.topic not in topics or tp in self._parked:
                 continue

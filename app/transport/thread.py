@@ -1,0 +1,54 @@
+"""The thread with the Kafka client, and the limits within which it fetches."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from aiokafka.consumer.fetcher import FetchResult
+from faust.transport.drivers import aiokafka as driver
+
+from app.transport.lean import lean_record
+
+
+class Limits(NamedTuple):
+    """What bounds the memory and the latency of consuming."""
+
+    in_flight_bytes: int = 32 << 20
+    """Bytes of one topic that may be delivered and not yet done, over all its partitions."""
+    in_flight_batches: int = 3
+    """Batches of one partition that may be delivered and not yet done: one worked on, the next ones ready."""
+    fetch_wait_ms: int = 5
+    """How long the broker may hold a fetch for which it has no record, while records come.
+
+    One request covers all idle partitions of a broker; a partition that was drained meanwhile can only join the next.
+    """
+    idle_fetch_wait_ms: int = 100
+    """The same when no record has come for `_IDLE_AFTER_S`; the first one that comes ends the wait anyway."""
+    settle_s: float = 7.0
+    """How long a rebalance waits for batches that agents are working on."""
+
+
+class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
+    """The thread with the Kafka client, so that heartbeats go on whatever the agents do."""
+
+    def _create_worker_consumer(self, transport: Any) -> Any:
+        client = super()._create_worker_consumer(transport)
+        client._fetch_max_wait_ms = self.app.limits.idle_fetch_wait_ms  # noqa: SLF001  Faust fixes it at 1.5 s
+        # Records of a transaction that was aborted were never meant to be seen; Faust reads them outside its own mode.
+        client._isolation_level = "read_committed"  # noqa: SLF001
+        return client
+
+    def set_fetch_wait(self, wait_ms: int) -> None:
+        """Let the broker hold the coming fetches for that long."""
+        self._ensure_consumer()._fetcher._fetch_max_wait_ms = wait_ms  # noqa: SLF001
+
+    async def rejoin(self) -> None:
+        """Have the group shared out anew."""
+        coordinator = self._ensure_consumer()._coordinator  # noqa: SLF001
+        await self.call_thread(coordinator.request_rejoin)
+
+    async def _fetch_records(self, consumer: Any, *args: Any, **kwargs: Any) -> Any:
+        for tp, fetched in consumer._fetcher._records.items():  # noqa: SLF001
+            if isinstance(fetched, FetchResult) and self.consumer.comes_in_batches(tp):
+                fetched._partition_records._consumer_record = lean_record  # noqa: SLF001
+        return await super()._fetch_records(consumer, *args, **kwargs)

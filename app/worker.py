@@ -25,6 +25,7 @@ from app.settings import Settings
 from app.topology.process import allow_open_files
 from app.topology.topics import admin_client, ensure_topics
 from app.topology.worker_app import WorkerApp, create_app
+from app.transport.header_names import read_any_header_names
 from app.transport.patience import be_patient
 
 log = structlog.get_logger(__name__)
@@ -39,6 +40,7 @@ def prepare(settings: Settings) -> WorkerApp:
     allow_open_files()
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
     be_patient()
+    read_any_header_names()
     contracts = load_contracts(settings.models_dir, settings.pipelines)
     cluster_id, widths, ledgers = asyncio.run(_look(settings, contracts))
     app = create_app(settings, contracts, widths, ledgers, cluster_id=cluster_id)

@@ -151,11 +151,11 @@ class WorkerApp(BatchApp):
             self._note_failed(error)
             asyncio.ensure_future(self.crash(error))  # noqa: RUF006  the process ends with it
 
-    async def crash(self, reason: BaseException) -> None:
-        """Also what Faust itself cannot go on after ends the worker."""
+    def _crash(self, reason: BaseException) -> None:
+        """Also what a service of Faust's cannot go on after ends the worker; it tells all services above it."""
         if self.failed is None:
             self._note_failed(reason)
-        await super().crash(reason)
+        super()._crash(reason)
 
     def _note_failed(self, error: BaseException) -> None:
         self.failed = error

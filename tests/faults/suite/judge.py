@@ -83,9 +83,7 @@ async def _all_ready(run: Run) -> bool:
 
 async def end_workers(run: Run) -> None:
     """SIGTERM to all that live; they were drained and end in order."""
-    for worker in list(run.supervised):
-        if worker.process.poll() is None:
-            await run.terminate(worker)
+    await asyncio.gather(*(run.terminate(each) for each in list(run.supervised) if each.process.poll() is None))
 
 
 async def check_no_open_transactions(run: Run) -> None:

@@ -29,7 +29,7 @@ class Case:
     """Also at_least_once must not double an outcome: nothing here ends a worker without notice."""
     may_exit: bool = False
     """Workers may end with an error while the fault lasts, and are started again."""
-    records: int = 25_000
+    records: int = 20_000
     """Feature records of a run, at least."""
     drain_s: float = 60.0
     """How long after the end of the fault everything may take to be counted (P7)."""

@@ -79,6 +79,7 @@ class Run:
         """Workers that should live; whoever of them ends is started again."""
         self._jobs: list[asyncio.Task[None]] = []
         self._on_close: list[Callable[[], None]] = []
+        self._published: asyncio.Future[Any] = None
         self._healed = False
 
     # -- what cases call
@@ -138,7 +139,7 @@ class Run:
         topics = self.pipeline.topics
         wanted = (topics.models, topics.model_bytes, topics.features)
         await self.eventually(lambda: all(map(self.watch.partitions, wanted)), 20.0, "topics that were made are known")
-        await self.pipeline.publish(model=model)
+        self._published = asyncio.ensure_future(self.pipeline.publish(model=model))
         self._jobs = [asyncio.ensure_future(self._sample()), asyncio.ensure_future(self._supervise())]
         return self.pipeline
 
@@ -152,6 +153,7 @@ class Run:
     async def worker(self, **settings: Any) -> WorkerProcess:
         """A worker that is ready."""
         worker = self.spawn(**settings)
+        await self._published
         deadline = time.monotonic() + 60
         while not worker.ready_file.exists():
             if worker.process.poll() is not None or time.monotonic() > deadline:
@@ -188,7 +190,7 @@ class Run:
 
     @contextlib.asynccontextmanager
     async def load(
-        self, *, per_s: float | None = 2500.0, n: int | None = None, source: Source | None = None
+        self, *, per_s: float | None = 2000.0, n: int | None = None, source: Source | None = None
     ) -> AsyncIterator[Load]:
         """Load for as long as the block takes; what is missing to *n* events follows in a burst."""
         source = source or usual(self.name)
@@ -298,9 +300,10 @@ class Run:
 
     async def close(self) -> None:
         """End all that runs beside the case, and the workers."""
-        for job in self._jobs:
+        jobs = [*self._jobs, *([self._published] if self._published else [])]
+        for job in jobs:
             job.cancel()
-        await asyncio.gather(*self._jobs, return_exceptions=True)
+        await asyncio.gather(*jobs, return_exceptions=True)
         self._jobs.clear()
         if self.pipeline is not None:
             self.pipeline.stop()

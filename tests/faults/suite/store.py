@@ -40,9 +40,9 @@ class Result(msgspec.Struct, omit_defaults=True):
     notes: list[str] = []
 
     @property
-    def key(self) -> tuple[str, int, str, str]:
+    def key(self) -> tuple[str, int, str, str, float]:
         """What is not done twice."""
-        return self.case, self.seed, self.mode, self.commit
+        return self.case, self.seed, self.mode, self.commit, self.scale
 
     def summary(self) -> str:
         """A line."""

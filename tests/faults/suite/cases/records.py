@@ -153,7 +153,7 @@ async def labels(run: Run) -> None:
     await run.begin(horizon_s=horizon_s, session_timeout_s=3)
     worker = await run.worker()
     source = every_label(run.name, span_s=900.0 * run.scale, n=run.n, horizon_s=horizon_s)
-    async with run.load(source=source, per_s=2500):
+    async with run.load(source=source, per_s=2000):
         for _ in range(run.times(3)):
             await run.pause(0.5, 2.5)
             await run.kill(worker)
@@ -192,7 +192,7 @@ async def time_disorder(run: Run) -> None:
         await run.set_configs(run.pipeline.topics.features, {"message.timestamp.type": "CreateTime"})
         run.say("record timestamps leap too")
     worker = await run.worker()
-    async with run.load(source=disordered(run.name, stamps=stamps), per_s=2500):
+    async with run.load(source=disordered(run.name, stamps=stamps), per_s=2000):
         await run.pause(1.0, 2.5)
         await run.kill(worker)
         await run.worker()

@@ -11,6 +11,7 @@ Kafka's clients go on from the earliest record in silence when the one they want
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ from aiokafka.errors import KafkaError
 from faust.types import TP
 
 from app.errors import BrokerError
+from app.transport.deliveries import Delivery, Progress
 
 if TYPE_CHECKING:
     from app.metrics import Metrics
@@ -44,7 +46,8 @@ class Continuity:
         self._predictions = predictions
         self._consumer = consumer
         self._metrics = metrics
-        self._last: dict[TP, Batch] = {}
+        self._noted: dict[TP, deque[Delivery]] = {}
+        """What agents were given and may still be taken back, in order."""
         self._expected: dict[TP, int] = {}
         self._gaps: list[tuple[TP, int, int]] = []
         """Offsets [from, to) that were not delivered, and why is still to be found out."""
@@ -84,11 +87,15 @@ class Continuity:
         tp = TP(batch.topic, batch.partition)
         if batch.void or tp.topic not in self._pipelines:
             return
-        last = self._last.get(tp)
-        # What was taken back comes again; if it does not, that is a gap too.
-        expected = last.delivery.first_offset if last is not None and last.void else self._expected.get(tp)
+        noted = self._noted.setdefault(tp, deque())
+        while noted and noted[0].progress is Progress.DONE:
+            noted.popleft()
+        expected = self._expected.get(tp)
+        if (taken_back := next((each for each in noted if each.void), None)) is not None:
+            expected = taken_back.first_offset  # it comes again, and if it does not, that is a gap too
+            noted.clear()
         first = batch.delivery.first_offset
-        self._last[tp] = batch
+        noted.append(batch.delivery)
         self._expected[tp] = batch.delivery.next_offset
         if expected is None or first == expected:
             return
@@ -116,7 +123,7 @@ class Continuity:
     def forget(self, partitions: AbstractSet[TP]) -> None:
         """The *partitions* are another worker's now."""
         for tp in partitions:
-            self._last.pop(tp, None)
+            self._noted.pop(tp, None)
             self._expected.pop(tp, None)
 
     def _count(self, tp: TP, start: int, stop: int) -> None:

@@ -80,9 +80,9 @@ class StuckWatch:
         now_s = self._clock()
         step_s = min(now_s - self._looked_at_s, _STEP_MAX_S)
         self._looked_at_s = now_s
-        stood = {}
+        stood: dict[TP, tuple[Standing, float]] = {}
         for tp, standing in unfinished.items():
-            before, stood_s = self._stood.get(tp, (standing, 0.0))
+            before, stood_s = self._stood.get(tp, (None, 0.0))
             stood[tp] = standing, stood_s + step_s if before == standing else 0.0
         self._stood = stood
         if self._longest_s() >= self.limit_s:

@@ -22,6 +22,7 @@ from app.errors import ConfigurationError, FaustOnnxError
 from app.features import Contract, load_contracts
 from app.logs import configure_logs, pass_logs_on
 from app.settings import Settings
+from app.topology.changelog import widen_changelog
 from app.topology.process import allow_open_files
 from app.topology.topics import admin_client, ensure_topics
 from app.topology.worker_app import WorkerApp, create_app
@@ -68,6 +69,8 @@ async def _look(settings: Settings, contracts: dict[str, Contract]) -> tuple[str
         counts = {state.topic: state.partitions for state in states}
         widths[name] = counts[contract.topics.features]
         ledgers[name] = counts.get(contract.topics.ledger, widths[name])
+        async with admin_client(settings.broker) as admin:
+            await widen_changelog(admin, settings.app_id, name, ledgers[name])
     return cluster_id, widths, ledgers
 
 

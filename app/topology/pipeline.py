@@ -15,6 +15,7 @@ from app.features import BatchDecoder, Contract
 from app.metrics import Metrics
 from app.records import ModelEvent, OutRecord
 from app.settings import Settings
+from app.topology.changelog import table_of
 from app.topology.disk import DiskWatch
 from app.topology.feedback import FeedbackDesk
 from app.topology.gate import Gate
@@ -59,7 +60,7 @@ class Pipeline:
             metrics,
             on_failure,
         )
-        table = app.batch_table(f"{contract.name}-tallies", partitions=ledgers)
+        table = app.batch_table(table_of(contract.name), partitions=ledgers)
         self.feedback = FeedbackDesk(
             contract,
             settings,

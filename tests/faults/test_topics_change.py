@@ -45,7 +45,7 @@ async def running(pipeline, rng, n=20, **options):
     return one, worker
 
 
-async def test_partitions_that_are_added_end_the_worker(pipeline, rng):
+async def test_partitions_that_are_added_end_the_worker(pipeline, rng, read_all, eventually):
     """Keys go elsewhere from then on: it says so and ends with 1, and with 2 again until all counts are equal."""
     one, worker = await running(pipeline, rng)
     for topic in (one.topics.features, one.topics.labels):
@@ -59,8 +59,18 @@ async def test_partitions_that_are_added_end_the_worker(pipeline, rng):
 
     for topic in (one.topics.predictions, one.topics.dead_letters):
         await until(lambda admin, name=topic: admin.create_partitions([NewPartitions(name, 3)]), one.bootstrap)
-    wider = one.start_worker()
-    await wider.ready()
+    wider = await one.start_worker().ready()
+    await one.feed(60, rng=rng, labels=0)
+
+    async def all_counted():
+        predictions = await read_all(one.topics.predictions)
+        outcomes = len(predictions) + len(await read_all(one.topics.dead_letters))
+        _, answer = await wider.get("/api/performance")
+        assert wider.process.poll() is None, wider.tail()
+        return outcomes == 80 and answer["total"].get("predicted") == len(predictions)
+
+    await eventually(all_counted, deadline_s=30, every_s=0.3)
+    assert {record.partition for record in await read_all(one.topics.predictions)} == {0, 1, 2}
 
 
 @pytest.mark.parametrize("which", ["features", "predictions"])

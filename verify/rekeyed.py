@@ -51,8 +51,8 @@ class Rekeyed:
         self._notes = report.notes
         self._partitions = partitions
         self._allow_behind = allow_behind
-        self._expected: dict[Source, Expected] = {}
-        self._seen: set[Source] = set()
+        self._expected: dict[Source, Expected | None] = {}
+        """None for what was seen on the ledger topic."""
         self._starts: dict[tuple[str, int], int] = {}
         self._reached: dict[tuple[str, int], int] = defaultdict(lambda: -1)
         """By topic and partition the greatest offset that is on the ledger topic."""
@@ -125,11 +125,11 @@ class Rekeyed:
     def _tick_off(self, record: Record, place: Source, found: Prediction | Label) -> None:
         source = (place.topic, place.partition)
         self._reached[source] = max(self._reached[source], place.offset)
-        if place in self._seen:
+        is_known, expected = place in self._expected, self._expected.get(place)
+        if is_known and expected is None:
             self._check.violation("doubled", record.where, f"{_text(place)} is on the ledger topic already")
             return
-        self._seen.add(place)
-        expected = self._expected.pop(place, None)
+        self._expected[place] = None
         if expected is None:
             if place.offset < self._starts.get(source, 0):
                 self._older += 1
@@ -164,6 +164,8 @@ class Rekeyed:
         """Tell of what is not there."""
         behind: dict[tuple[str, int], int] = defaultdict(int)
         for place, expected in self._expected.items():
+            if expected is None:
+                continue
             source = (place.topic, place.partition)
             if expected.may_be_dead or place.offset < self._first.get((*source, expected.partition), -1):
                 continue

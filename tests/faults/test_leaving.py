@@ -44,10 +44,11 @@ async def slow_worker(one, **settings):
     return await one.start_worker(max_poll_records=BATCH, **settings).ready()
 
 
-async def test_a_slow_models_batches_are_finished_and_committed(pipeline, read_all, eventually):
+@pytest.mark.parametrize("delivery", ["at_least_once", "exactly_once"])
+async def test_a_slow_models_batches_are_finished_and_committed(delivery, pipeline, read_all, eventually):
     """With two seconds a batch it ends with 0 in time, and the next worker makes no copy."""
     one = pipeline(partitions=1)
-    first = await slow_worker(one)
+    first = await slow_worker(one, delivery=delivery)
     await send_slow(one, 8 * BATCH, seconds=2.0)
     await is_at_work(first, one, eventually)
     code, seconds = await told_to_stop(first)
@@ -57,7 +58,7 @@ async def test_a_slow_models_batches_are_finished_and_committed(pipeline, read_a
 
     await one.publish()  # a quick one for the rest, once it is in force
     await asyncio.sleep(2.5)
-    second = await one.start_worker().ready()
+    second = await one.start_worker(delivery=delivery).ready()
     await send_slow(one, 10, seconds=0.0)
 
     async def all_scored():

@@ -50,6 +50,8 @@ def _fault(path: Path, error: Exception) -> FaustOnnxError:
     for told, advice in LOCAL_FAULTS.items():
         if told in text:
             return StoreUnavailable(f"{path}: {text}; {advice}, then start the worker again: nothing was lost")
+    if isinstance(error, OSError):  # not of RocksDB: the directory itself cannot be made
+        return StoreUnavailable(f"{path}: {text}; the worker must be able to make directories there")
     return CorruptStore(f"{path}: {text}; delete the directory")
 
 

@@ -76,6 +76,14 @@ bench-latency: $(READY)  ## Measure end-to-end latency at 1,000 events/s, open l
 bench-memory: $(READY)  ## Measure memory over five million events and the time from restart to ready; QUICK=1
 	$(RUN) benchmarks.memory $(if $(QUICK),--quick) $(ARGS)
 
+.PHONY: bench-recovery
+bench-recovery: $(READY)  ## Measure table recovery, and a worker's return with and without its local state; QUICK=1
+	$(RUN) benchmarks.recovery $(if $(QUICK),--quick) $(ARGS)
+
+.PHONY: bench-bounds
+bench-bounds: $(READY)  ## Measure memory and disk under three times the load, and while Kafka is away; QUICK=1
+	$(RUN) benchmarks.bounds $(if $(QUICK),--quick) $(ARGS)
+
 .PHONY: bench-stages
 bench-stages: $(READY)  ## Show the processor time per event of each stage by itself, without Kafka
 	$(RUN) benchmarks.stages $(ARGS)

@@ -60,7 +60,7 @@ class Cluster:
 
     def fill(self, topic: str, make: Callable[[int], tuple[bytes, bytes]], numbers: range) -> None:
         """Write the records of *numbers* and wait until all are acknowledged; a number's remainder is its partition."""
-        producer = Producer({**client(self.broker), "linger.ms": 20, "batch.size": 1 << 20})
+        producer = Producer({**client(self.broker), "linger.ms": 20, "batch.size": 1 << 20, "enable.idempotence": True})
         for start in range(0, len(numbers), FILL_BATCH):
             for partition in range(N_PARTITIONS):
                 mine = [number for number in numbers[start : start + FILL_BATCH] if number % N_PARTITIONS == partition]

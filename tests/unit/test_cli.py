@@ -113,7 +113,7 @@ def test_config_reads_the_file_it_is_told(run, tmp_path):
         (["config"], {"FAUST_ONNX_BROKR": "a:1"}, "error: FAUST_ONNX_BROKR: unknown setting; did you mean"),
         (["config", "--config", "no.toml"], {}, "error: --config no.toml: there is no such file"),
         (["worker"], {}, "error: no pipeline is named; for example: --pipelines fraud"),
-        (["worker", "--delivery", "exactly_once"], {}, "error: --delivery exactly_once: must be at_least_once"),
+        (["worker", "--delivery", "at_most_once"], {}, "error: --delivery at_most_once: must be at_least_once"),
         (["worker", "--pipelines", "fraud"], {}, "error: models/fraud/contract.toml: "),
         (["topics", "create"], {}, "error: which pipelines? The settings name none"),
         (["topics", "list", "--pipeline", "fraud"], {}, "error: models/fraud/contract.toml: "),

@@ -140,7 +140,7 @@ def test_the_variables_of_the_test_suite_are_left_alone():
         ({"FAUST_ONNX_HTTP": "x:65536"}, "FAUST_ONNX_HTTP=x:65536: must be host:port"),
         ({"FAUST_ONNX_BROKER": "a:1,b"}, "FAUST_ONNX_BROKER=a:1,b: must be host:port[,host:port...]"),
         ({"FAUST_ONNX_BROKER": "a:0"}, "FAUST_ONNX_BROKER=a:0: must be host:port[,host:port...]"),
-        ({"FAUST_ONNX_DELIVERY": "exactly_once"}, "FAUST_ONNX_DELIVERY=exactly_once: must be at_least_once"),
+        ({"FAUST_ONNX_DELIVERY": "at_most_once"}, "FAUST_ONNX_DELIVERY=at_most_once: must be at_least_once"),
         ({"FAUST_ONNX_PIPELINES": "a,a"}, "FAUST_ONNX_PIPELINES=a,a: must be names of pipelines"),
         ({"FAUST_ONNX_PIPELINES": "../etc"}, "FAUST_ONNX_PIPELINES=../etc: must be names of pipelines"),
         ({"FAUST_ONNX_PARTITIONS": "0"}, "FAUST_ONNX_PARTITIONS=0: must be a whole number of at least 1"),

@@ -10,8 +10,8 @@ import msgspec
 from app.doctor.finding import Finding, Level
 from app.doctor.placement import Cause, KnownPredictions, Misplaced, Place, Survey
 from app.features import Contract
+from app.keys import partition_of
 from app.records import Record
-from app.transport.keys import partition_of
 
 Read = Callable[[str, int], AsyncIterator[Record]]
 """`(topic, n)` -> the newest *n* records of each of its partitions."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
-from app.transport.keys import partition_of
+from app.keys import partition_of
 
 EXAMPLES = 3
 """How many misplaced labels of each cause are told with their coordinates."""

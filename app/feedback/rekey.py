@@ -26,7 +26,7 @@ from app.feedback.decode import (
     named_coordinates,
     prediction_fields,
 )
-from app.feedback.partitioning import partitions_of
+from app.keys import partitions_of
 from app.records import OutRecord
 
 if TYPE_CHECKING:

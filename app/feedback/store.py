@@ -7,6 +7,7 @@ or not at all, also when the process is killed; a power cut may lose the last on
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import shutil
@@ -34,6 +35,10 @@ LOCAL_FAULTS = {
     for code in codes
 }
 """What RocksDB says when the machine is at fault and not the state, with what to do about it."""
+
+
+_DAMAGED = "DAMAGED"
+"""A file in the directory of a store in which damage was found: not to be opened any more."""
 
 
 class CorruptStore(FaustOnnxError):
@@ -111,6 +116,8 @@ class RocksdictStore:
 
         self.path = path
         self._rocks: Any = rocksdict
+        if (path / _DAMAGED).exists():
+            raise CorruptStore(f"{path}: {(path / _DAMAGED).read_text()}; delete the directory")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._db = rocksdict.Rdict(str(path), _options(rocksdict, write_buffer_bytes, block_cache_bytes))
@@ -154,7 +161,15 @@ class RocksdictStore:
         try:
             return call(*args)
         except Exception as error:  # the same bare Exception
-            raise _fault(self.path, error) from error
+            fault = _fault(self.path, error)
+            if isinstance(fault, CorruptStore):
+                self._mark_damaged(str(error))
+            raise fault from error
+
+    def _mark_damaged(self, text: str) -> None:
+        """Have the next opening find out: damage in a block shows when it is read, and would end every worker anew."""
+        with contextlib.suppress(OSError):
+            (self.path / _DAMAGED).write_text(text)
 
 
 def delete_store(path: Path) -> None:

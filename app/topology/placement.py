@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from app.transport.keys import partition_of
+from app.keys import partition_of
 
 if TYPE_CHECKING:
     from app.features import Contract

@@ -9,8 +9,8 @@ import pytest
 from confluent_kafka import Producer
 from prometheus_client.parser import text_string_to_metric_families
 
+from app.keys import partition_of
 from app.topology.placement import SAMPLE_MAX
-from app.transport.keys import partition_of
 
 pytestmark = pytest.mark.broker
 

@@ -5,7 +5,7 @@ from aiokafka.partitioner import murmur2 as theirs
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.transport.keys import murmur2, partition_of
+from app.keys import murmur2, partition_of
 
 
 @given(st.binary(max_size=70))

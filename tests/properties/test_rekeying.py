@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from app.features import Contract
 from app.feedback import decode_labels, decode_ledger, decode_predictions, rekey_labels, rekey_predictions
-from app.feedback.partitioning import murmur2, partitions_of
+from app.keys import murmur2, partitions_of
 from app.records import topics_of
 from verify.rekeyed import murmur2 as verifiers
 

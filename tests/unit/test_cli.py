@@ -20,6 +20,7 @@ COMMANDS = [
     ["worker"],
     ["config"],
     ["verify"],
+    ["doctor"],
     ["broker"],
     ["topics", "create"],
     ["topics", "list"],

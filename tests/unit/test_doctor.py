@@ -15,8 +15,8 @@ from app.doctor.finding import Level
 from app.doctor.kafka import release_of
 from app.doctor.labels import check_labels
 from app.features import Contract
+from app.keys import partition_of
 from app.topology.topics import wanted_topics
-from app.transport.keys import partition_of
 
 N = 4
 TEXT = """

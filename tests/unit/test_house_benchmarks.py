@@ -38,10 +38,10 @@ def test_a_record_is_due_by_the_schedule_and_not_by_the_one_before_it() -> None:
 
 
 def test_memory_that_settles_is_flat_and_memory_that_leaks_is_not() -> None:
-    """Growth counts only after the first fifth of the events."""
+    """Growth counts only over the last n events."""
     n = 100
-    settles = [Sample(events, 1_000_000 + 50_000 * min(events, 20)) for events in range(n + 1)]
-    leaks = [Sample(events, 1_000_000 + 10_000 * events) for events in range(n + 1)]
+    settles = [Sample(events, 1_000_000 + 50_000 * min(events, n)) for events in range(2 * n + 1)]
+    leaks = [Sample(events, 1_000_000 + 10_000 * events) for events in range(2 * n + 1)]
 
     assert judged(settles, n)["flat"]
     assert not judged(leaks, n)["flat"]

@@ -7,10 +7,10 @@ from types import SimpleNamespace
 import pytest
 from structlog.testing import capture_logs
 
+from app import keys as keys_module
+from app.keys import partition_of
 from app.metrics import Metrics
 from app.topology.placement import KEY_BYTES_MAX, SAMPLE_MAX, PlacementWatch
-from app.transport import keys as keys_module
-from app.transport.keys import partition_of
 
 N = 4
 

@@ -1,7 +1,8 @@
-"""Which partition of the ledger topic an id belongs to: murmur2 as Kafka's Java clients partition keys."""
+"""Which partition a key belongs to: the placement of Kafka's Java client, which events and their labels share."""
 
 from __future__ import annotations
 
+import struct
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,16 +15,42 @@ if TYPE_CHECKING:
 _SEED = 0x9747B28C
 _M = 0x5BD1E995
 _R = 24
-_MASK = 0xFFFFFFFF
+_32_BITS = 0xFFFFFFFF
 _TOGETHER_MAX_BYTES = 256
 """Longer keys are hashed one by one: side by side every key takes the room of the longest."""
 
 
+def murmur2(data: bytes) -> int:
+    """The 32 bits of MurmurHash2 as Kafka's Java client computes them (org.apache.kafka.common.utils.Utils.murmur2).
+
+    >>> hex(murmur2(b"user-1"))
+    '0x53b136cc'
+    """
+    whole = len(data) & ~3
+    h = _SEED ^ len(data)
+    for k in struct.unpack_from(f"<{whole >> 2}I", data):
+        k = k * _M & _32_BITS  # noqa: PLW2901  it is mixed as it is read
+        h = (h * _M ^ (k ^ k >> 24) * _M) & _32_BITS
+    if whole != len(data):
+        h = (h ^ int.from_bytes(data[whole:], "little")) * _M & _32_BITS
+    h = (h ^ h >> 13) * _M & _32_BITS
+    return h ^ h >> 15
+
+
+def partition_of(key: bytes, n_partitions: int) -> int:
+    """The partition, of *n_partitions*, to which Java's default partitioner sends *key*.
+
+    >>> partition_of(b"user-1", 4)
+    0
+    """
+    return (murmur2(key) & 0x7FFFFFFF) % n_partitions
+
+
 def partitions_of(keys: Sequence[bytes], n_partitions: int) -> list[int]:
-    """The partition of each key among *n_partitions*, as Java's default partitioner has it.
+    """`partition_of` for many keys at once, at a tenth of the time.
 
     >>> partitions_of([b"order-1", b"order-2"], 4)
-    [0, 2]
+    [2, 3]
     """
     if not keys:
         return []
@@ -33,20 +60,6 @@ def partitions_of(keys: Sequence[bytes], n_partitions: int) -> list[int]:
             hashes[position] = murmur2(key)
     partitions: list[int] = ((hashes & 0x7FFFFFFF) % n_partitions).tolist()
     return partitions
-
-
-def murmur2(key: bytes) -> int:
-    """The 32-bit hash of one key, unsigned."""
-    n_words = len(key) // 4
-    h = _SEED ^ (len(key) & _MASK)
-    for k in np.frombuffer(key, "<u4", n_words).tolist():
-        k = k * _M & _MASK  # noqa: PLW2901  as the algorithm has it
-        k = (k ^ k >> _R) * _M & _MASK  # noqa: PLW2901
-        h = h * _M & _MASK ^ k
-    if rest := key[n_words * 4 :]:
-        h = (h ^ int.from_bytes(rest, "little")) * _M & _MASK
-    h = (h ^ h >> 13) * _M & _MASK
-    return h ^ h >> 15
 
 
 def _hashes(keys: Sequence[bytes]) -> NDArray[Any]:

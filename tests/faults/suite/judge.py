@@ -62,9 +62,16 @@ def _lag(run: Run) -> str:
     behind = {at: end - committed.get(at, 0) for at, end in ends.items() if committed.get(at, 0) < end}
     if behind:
         return f"features behind by {behind}"
+    by_id = run.pipeline.contract.is_by_id
+    if by_id:
+        for topic in (topics.predictions, topics.labels):
+            committed = watch.committed(topic)
+            for at, last in watch.last_records(topic).items():
+                if committed[at] < last:
+                    return f"{at} keyed anew to {committed[at]} of {last}"
     watch.follow_performance(topics.performance)
-    for number, topic in enumerate((topics.predictions, topics.labels)):
-        lasts = watch.last_records(topic) if topic == topics.predictions else watch.ends([topic])
+    for number, topic in enumerate([topics.ledger] if by_id else [topics.predictions, topics.labels]):
+        lasts = watch.ends([topic]) if topic == topics.labels else watch.last_records(topic)
         for (_, partition), last in lasts.items():
             position = watch.positions.get(partition, (0, 0))[number]
             if position < last:

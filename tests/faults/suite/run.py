@@ -120,11 +120,17 @@ class Run:
         await asyncio.sleep(self.rng.uniform(low_s, high_s))
 
     async def begin(
-        self, *, partitions: int = 2, horizon_s: float = 30.0, model: bytes | None = None, **settings: Any
+        self,
+        *,
+        partitions: int = 2,
+        horizon_s: float = 30.0,
+        model: bytes | None = None,
+        join: str = "keyed",
+        **settings: Any,
     ) -> PipelineUnderTest:
         """Topics, a model in force, and what all workers of the run are set to."""
         self.pipeline = PipelineUnderTest(
-            self.kafka.bootstrap, self.name, self.folder, horizon_s=horizon_s, partitions=partitions
+            self.kafka.bootstrap, self.name, self.folder, horizon_s=horizon_s, partitions=partitions, join=join
         )
         self.settings = {
             "delivery": self.mode,
@@ -156,24 +162,29 @@ class Run:
         await self._published
         deadline = time.monotonic() + 60
         while not worker.ready_file.exists():
-            if worker.process.poll() is not None or time.monotonic() > deadline:
-                if worker not in self.supervised:
-                    return self.supervised[-1]  # it ended, which was noted, and has a successor
-                if time.monotonic() > deadline:
-                    raise RunFailed(f"no worker became ready:\n{worker.tail()}")
+            if time.monotonic() > deadline:
+                raise RunFailed(f"no worker became ready:\n{worker.tail()}")
             await asyncio.sleep(0.02)
+            worker = self._successor(worker)
         return worker
+
+    def _successor(self, worker: WorkerProcess) -> WorkerProcess:
+        """*worker*, or another that lives if it has ended by itself, which was noted."""
+        return worker if worker in self.supervised or not self.supervised else self.supervised[-1]
 
     async def kill(self, worker: WorkerProcess) -> None:
         """SIGKILL."""
+        worker = self._successor(worker)
         if worker in self.supervised:
             self.supervised.remove(worker)
-        worker.signal(signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # it has just ended by itself
+            worker.signal(signal.SIGKILL)
         await worker.wait()
         self.say(f"SIGKILL {worker.name}")
 
     async def terminate(self, worker: WorkerProcess) -> float:
         """SIGTERM; the seconds it took, which must be few, and the exit code must be 0."""
+        worker = self._successor(worker)
         if worker in self.supervised:
             self.supervised.remove(worker)
         began_s = time.monotonic()

@@ -1,0 +1,43 @@
+"""A store with damage that shows only when it is read."""
+
+from __future__ import annotations
+
+import pytest
+
+from app.feedback.store import CorruptStore, RocksdictStore, delete_store
+
+KEYS = [b"%06d" % n for n in range(5000)]
+
+
+def filled(path):
+    """A store whose keys lie in files, closed."""
+    store = RocksdictStore(path)
+    store.write(dict.fromkeys(KEYS, b"v" * 20), [])
+    store.close()
+    RocksdictStore(path).close()  # what the log held is in a file now
+
+
+def damage(path):
+    """Change bytes in the middle of each file of entries."""
+    for file in path.glob("*.sst"):
+        content = bytearray(file.read_bytes())
+        content[len(content) // 4 : len(content) // 4 + 64] = bytes(64)
+        file.write_bytes(content)
+
+
+def test_damage_that_was_read_is_known_when_the_store_is_opened_again(tmp_path):
+    """The first who reads it fails, whoever opens it next is told at once, and a new store is as good as any."""
+    path = tmp_path / "ledger"
+    filled(path)
+    damage(path)
+    store = RocksdictStore(path)
+    with pytest.raises(CorruptStore, match="orruption"):
+        store.get_many(KEYS)
+    store.close()
+
+    with pytest.raises(CorruptStore, match="orruption"):
+        RocksdictStore(path)
+    delete_store(path)
+    again = RocksdictStore(path)
+    assert again.get_many(KEYS[:1]) == [None]
+    again.close()

@@ -26,9 +26,9 @@ async def state_lost(run: Run) -> None:
         run.heal()
 
 
-@case(19)
+@case(19, may_exit=True)
 async def state_corrupt(run: Run) -> None:
-    """The worker is killed and its RocksDB files are overwritten, cut or removed here and there."""
+    """The worker is killed and its RocksDB files are overwritten, cut or removed: it may end once more, never twice."""
     await run.begin(session_timeout_s=3)
     worker = await run.worker()
     async with run.load():
@@ -38,6 +38,8 @@ async def state_corrupt(run: Run) -> None:
             run.say(f"broken: {', '.join(_break_some(run))}")
             worker = await run.worker()
         run.heal()
+    ended = [fault for fault in run.faults if "ended by itself" in fault]
+    run.must(len(ended) <= run.times(3), f"P7 no crash loop: {len(ended)} workers ended because of the state")
 
 
 def _break_some(run: Run) -> list[str]:

@@ -84,16 +84,16 @@ async def join_leave(run: Run) -> None:
     await run.begin(partitions=8)
     workers = [await run.worker()]
     async with run.load():
-        for _ in range(run.times(2)):
-            for _ in range(2):
-                await run.pause(0.2, 1.0)
-                workers.append(await run.worker())
-                run.say(f"{workers[-1].name} joined")
-            await run.pause(0.5, 1.5)
-            for _ in range(2):
-                leaving = workers.pop(run.rng.randrange(len(workers)))
-                await run.terminate(leaving)
-                run.say(f"{leaving.name} left")
+        for _ in range(2):
+            await run.pause(0.2, 1.0)
+            workers.append(await run.worker())
+            run.say(f"{workers[-1].name} joined")
+        await run.pause(0.5, 1.5)
+        for _ in range(2):
+            leaving = workers.pop(run.rng.randrange(len(workers)))
+            await run.terminate(leaving)
+            run.say(f"{leaving.name} left")
+            await run.pause(0.0, 1.0)
         run.heal()
 
 

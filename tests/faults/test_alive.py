@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shutil
 import signal
 import socket
+import sys
 import threading
 import time
 import urllib.error
@@ -15,7 +17,7 @@ import urllib.request
 import pytest
 from confluent_kafka import Producer
 
-from tests.workers import linear_model
+from tests.workers import ROOT, linear_model
 
 pytestmark = [pytest.mark.broker, pytest.mark.fault]
 
@@ -94,7 +96,7 @@ async def test_while_a_large_model_is_fetched_loaded_and_run(pipeline, rng, even
     pulse = Pulse()
     worker = await one.start_worker(http=pulse.address).ready()
     pulse.start()
-    await one.publish(model=linear_model((1.0, 2.0), n_extra_bytes=100 << 20))
+    await _publish(one, linear_model((1.0, 2.0), n_extra_bytes=100 << 20))
 
     async def is_in_force():
         await one.feed(20, rng=rng, labels=0)
@@ -104,6 +106,20 @@ async def test_while_a_large_model_is_fetched_loaded_and_run(pipeline, rng, even
     pulse.stop()
     assert not pulse.failures
     assert pulse.slowest_s < 1.0, f"{pulse.slowest_s:.2f} s, {pulse.answers} answers"
+
+
+async def _publish(one, model):
+    """Publish and activate *model*, in a process of its own: this one is to ask without delay."""
+    path = one.folder / "large.onnx"
+    path.write_bytes(model)
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("FAUST_ONNX_")}
+    environ |= {"FAUST_ONNX_BROKER": one.bootstrap, "FAUST_ONNX_MODELS_DIR": str(one.models_dir)}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "app.cli", "model", "publish", str(path), "--pipeline", one.name, "--activate"),
+        cwd=ROOT,
+        env=environ,
+    )
+    assert await process.wait() == 0
 
 
 def _produce_history(one):

@@ -81,8 +81,10 @@ class Running:
             raise Unfit(f"did not end within {within_s:g} s\n{self.last_lines()}") from error
 
     def last_lines(self) -> str:
-        """The end of its log."""
-        return "\n".join(self.log.read_text(errors="replace").splitlines()[-LOG_LINES:])
+        """The end of its log, and before it what it called critical."""
+        lines = self.log.read_text(errors="replace").splitlines()
+        critical = [line for line in lines[:-LOG_LINES] if "critical" in line]
+        return "\n".join(critical[:LOG_LINES] + lines[-LOG_LINES:])
 
     def stop(self, *, within_s: float = 60) -> float:
         """Seconds that an orderly end took (SIGTERM)."""

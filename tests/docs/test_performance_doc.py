@@ -17,7 +17,7 @@ def result(name):
     return json.loads((RESULTS / f"{name}.json").read_text())
 
 
-@pytest.mark.parametrize("name", ["throughput", "latency", "memory"])
+@pytest.mark.parametrize("name", ["throughput", "latency", "memory", "recovery"])
 def test_recorded_results_are_full_ones(name):
     """What is quoted was measured whole, and the page says on which commit."""
     recorded = result(name)
@@ -41,3 +41,19 @@ def test_the_latency_table_says_what_was_measured(system):
     row = result("latency")["latency"][system]
 
     assert f"| `{system}` | {row['p50_ms']:.1f} | {row['p99_ms']:.1f} | {row['p99.9_ms']:.1f} |" in PAGE
+
+
+@pytest.mark.parametrize("n_bytes", [100, 1000])
+def test_the_recovery_table_says_what_was_measured(n_bytes):
+    """Rows per second by the size of a row."""
+    row = next(row for row in result("recovery")["tables"] if row["row_bytes"] == n_bytes)
+
+    assert f"| {row['rows']:,} rows of {n_bytes:,} bytes | {row['rows_per_s']:,} |" in PAGE
+
+
+@pytest.mark.parametrize("start", ["with_state", "after_kill", "without_state"])
+def test_the_page_says_how_soon_a_worker_is_back(start):
+    """Seconds until the group lets it in, until it is ready, and between the two."""
+    row = result("recovery")["worker"][start]
+
+    assert f"| {row['assigned_s']:.2f} s | {row['ready_s']:.2f} s | {row['after_join_s']:.2f} s |" in PAGE

@@ -62,9 +62,7 @@ class Settings(BaseSettings):
     http: Annotated[str, Must("host:port")] = Field(
         "127.0.0.1:8080", description="Where HTTP answers; port 0 takes any free port.", examples=["127.0.0.1:8080"]
     )
-    delivery: Annotated[
-        Literal["at_least_once", "exactly_once"], Must("at_least_once or exactly_once")
-    ] = Field(
+    delivery: Annotated[Literal["at_least_once", "exactly_once"], Must("at_least_once or exactly_once")] = Field(
         "at_least_once",
         description="What a crash may do to predictions: repeat some (at_least_once), or neither repeat nor lose any.",
         examples=["at_least_once", "exactly_once"],

@@ -155,7 +155,18 @@ class RocksdictStore:
         options = self._rocks.ReadOptions()
         options.set_iterate_upper_bound(stop)
         options.fill_cache(False)
-        return list(islice(self._db.items(from_key=start, read_opt=options), limit))
+        found: list[tuple[bytes, bytes]] = list(islice(self._db.items(from_key=start, read_opt=options), limit))
+        if len(found) < limit:
+            self._check_end(found[-1][0] if found else start, options)
+        return found
+
+    def _check_end(self, last: bytes, options: Any) -> None:
+        """Raise what ended a scan at the key *last*, if it was not the end: to `items` damage looks like one."""
+        iterator = self._db.iter(options)
+        iterator.seek(last)
+        if iterator.valid():
+            iterator.next()
+        iterator.status()
 
     def _guarded(self, call: Any, *args: Any) -> Any:
         try:

@@ -41,3 +41,15 @@ def test_damage_that_was_read_is_known_when_the_store_is_opened_again(tmp_path):
     again = RocksdictStore(path)
     assert again.get_many(KEYS[:1]) == [None]
     again.close()
+
+
+def test_a_scan_over_damage_fails_instead_of_ending_early(tmp_path):
+    """An iterator that meets damage ends as if there were nothing more: labels would never become orphans."""
+    path = tmp_path / "ledger"
+    filled(path)
+    damage(path)
+    store = RocksdictStore(path)
+
+    with pytest.raises(CorruptStore, match="orruption"):
+        store.scan(KEYS[0], KEYS[-1] + b"x", len(KEYS) + 1)
+    store.close()

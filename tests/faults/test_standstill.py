@@ -62,7 +62,7 @@ async def test_a_model_slower_than_the_session_timeout_keeps_its_partitions(pipe
     await one.publish(model=slow_model())
     worker = await one.start_worker(max_poll_records=BATCH, session_timeout_s=6).ready()
     before = await _rebalances(worker)
-    await send_slow(one, 2 * BATCH, seconds=9.0)
+    await send_slow(one, 2, seconds=7.0)
     slowest_s = 0.0
 
     async def all_scored():
@@ -71,9 +71,9 @@ async def test_a_model_slower_than_the_session_timeout_keeps_its_partitions(pipe
         assert (await worker.get("/healthz"))[0] == 200
         slowest_s = max(slowest_s, time.monotonic() - began)
         made = await read_all(one.topics.predictions)
-        return made if len(made) >= 2 * BATCH else None
+        return made if len(made) >= 2 else None
 
-    made = await eventually(all_scored, deadline_s=60, every_s=0.3)
+    made = await eventually(all_scored, deadline_s=120, every_s=0.3)
     assert set(Counter(dict(r.headers)["source-offset"] for r in made).values()) == {1}
     assert await _rebalances(worker) == before
     assert slowest_s < 1.0

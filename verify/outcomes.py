@@ -95,6 +95,8 @@ def headers_of(record: Record) -> dict[str, str]:
     for name, value in record.headers:
         if name in headers:
             raise ValueError(f"header {name} stands twice")
+        if value is None:
+            raise ValueError(f"header {name} is null")
         headers[name] = value.decode("ascii")
     return headers
 

@@ -132,6 +132,7 @@ class FeedbackDesk:
         if 0 < position < first:
             log.warning("records were removed before they were counted", topic=tp.topic, partition=tp.partition,
                         from_offset=position, to_offset=first)  # fmt: skip
+            self._counting.metrics.skipped(self.contract.name, tp.topic, first - position)
 
     async def close(self, revoked: AbstractSet[TP]) -> None:
         """Publish what is left to be published of *revoked* and close their ledgers and lanes."""

@@ -55,10 +55,8 @@ def unfinished(consumer: Consumer, committed: Mapping[TP, int], in_lanes: Collec
     committed: what was committed so far; in_lanes: topics whose batches are committed in the moment they are done.
     """
     found = {}
-    for tp, deliveries in list(consumer._deliveries.items()):  # noqa: SLF001  it has no word for this
-        outstanding = deliveries._outstanding  # noqa: SLF001
-        oldest = outstanding[0].first_offset if outstanding else None
-        done, known = deliveries.committable, committed.get(tp, 0)
+    for tp, (oldest, done) in consumer.standing().items():
+        known = committed.get(tp, 0)
         uncommitted = tp.topic not in in_lanes and done is not None and known < done
         if oldest is not None or uncommitted:
             found[tp] = Standing(oldest, known)

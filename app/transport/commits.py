@@ -85,6 +85,10 @@ class CommitsWhenDone(driver.Consumer):  # type: ignore[misc]
         done = None if deliveries is None else deliveries.committable
         return (self._committed_offset.get(tp) if done is None else done), self._last_at_s.get(tp)
 
+    def standing(self) -> dict[TP, tuple[int | None, int | None]]:
+        """Per partition the first offset of the oldest batch in flight, and the offset that may be committed."""
+        return {tp: (deliveries.oldest, deliveries.committable) for tp, deliveries in self._deliveries.items()}
+
     @property
     def in_flight_bytes(self) -> int:
         """Bytes of records that were delivered and are not done, over all batched topics."""

@@ -105,6 +105,11 @@ class Deliveries:
         self.in_flight_bytes = 0
 
     @property
+    def oldest(self) -> int | None:
+        """First offset of the oldest that is outstanding."""
+        return self._outstanding[0].first_offset if self._outstanding else None
+
+    @property
     def waiting(self) -> bool:
         """True while no agent has begun to work on the latest of it."""
         return bool(self._outstanding) and self._outstanding[-1].progress is Progress.QUEUED

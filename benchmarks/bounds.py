@@ -47,7 +47,7 @@ AHEAD = 50_000
 AROUND_S = 10.0
 """For so long events come before Kafka goes away, and after it has come back."""
 SAMPLE_S = 0.5
-NICENESS = 5
+NICENESS = 12
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from app.features import Contract
 from app.registry import activate_version, publish
-from app.topology.topics import ensure_topics
+from app.topology.topics import admin_client, ensure_topics, partition_counts
 
 ROOT = Path(__file__).parent.parent
 
@@ -86,8 +86,12 @@ class PipelineUnderTest:
         self.workers = []
 
     async def create(self):
-        """Make the topics."""
-        await ensure_topics(self.bootstrap, self.contract, partitions=self.partitions)
+        """Make the topics, and wait until the broker tells of them, which is a little later."""
+        states = await ensure_topics(self.bootstrap, self.contract, partitions=self.partitions)
+        names = [state.topic for state in states]
+        async with asyncio.timeout(30), admin_client(self.bootstrap) as admin:
+            while len(await partition_counts(admin, names)) < len(names):  # noqa: ASYNC110  only asking tells
+                await asyncio.sleep(0.05)
 
     async def publish(self, weights=(1.0, -1.0), bias=0.0, *, activate=True, model=None, version=None):
         """Publish a model and, if wanted, activate it; returns what was published."""

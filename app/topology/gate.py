@@ -45,7 +45,7 @@ class Gate:
         earliest_s, latest_s = min(times_ms) / 1000, max(times_ms) / 1000
         settled_s = latest_s
         if is_future(latest_s, now_s):
-            settled_s = max((t / 1000 for t in times_ms if not is_future(t / 1000, now_s)), default=earliest_s)
+            settled_s = max((t / 1000 for t in times_ms if not is_future(t / 1000, now_s)), default=now_s)
         reason = self._reader.needs(earliest_s, latest_s, now_s=now_s, settled_s=settled_s)
         if reason is None:
             return True

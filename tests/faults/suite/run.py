@@ -299,10 +299,10 @@ class Run:
 
     async def _time_recovery(self, healed_s: float) -> None:
         """The time until all that stood on the features topic when the fault ended is committed."""
-        topic = self.pipeline.topics.features
-        ends = await asyncio.to_thread(self.watch.ends, [topic])
+        topic, ends = self.pipeline.topics.features, None
         while True:
             with contextlib.suppress(Exception):  # whatever the client says of a broker that comes up
+                ends = ends or await asyncio.to_thread(self.watch.ends, [topic])
                 committed = await asyncio.to_thread(self.watch.committed, topic)
                 if all(committed.get(at, 0) >= end for at, end in ends.items()):
                     self.recovery_s = time.monotonic() - healed_s

@@ -55,7 +55,7 @@ async def partitions_added(run: Run) -> None:
             await _widen(run, topic, 4)
         run.say("the other topics have followed")
         for worker in list(run.supervised):
-            await run.terminate(worker)
+            await (run.terminate if worker.ready_file.exists() else run.kill)(worker)
         run.settings["partitions"] = 4
         run.spawn()
         run.heal()

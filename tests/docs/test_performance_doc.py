@@ -17,7 +17,7 @@ def result(name):
     return json.loads((RESULTS / f"{name}.json").read_text())
 
 
-@pytest.mark.parametrize("name", ["throughput", "latency", "memory", "recovery"])
+@pytest.mark.parametrize("name", ["throughput", "latency", "memory", "recovery", "bounds"])
 def test_recorded_results_are_full_ones(name):
     """What is quoted was measured whole, and the page says on which commit."""
     recorded = result(name)
@@ -57,3 +57,12 @@ def test_the_page_says_how_soon_a_worker_is_back(start):
     row = result("recovery")["worker"][start]
 
     assert f"| {row['assigned_s']:.2f} s | {row['ready_s']:.2f} s | {row['after_join_s']:.2f} s |" in PAGE
+
+
+@pytest.mark.parametrize("phase", ["steady", "overload", "drain", "away", "back"])
+def test_the_page_says_what_a_worker_takes_at_its_worst(phase):
+    """Events sent and predicted, the most memory and the most disk of each phase."""
+    row = result("bounds")["phases"][phase]
+    megabytes = [f"{row[key] / 1e6:.0f} MB" for key in ("resident_bytes_max", "state_bytes_max")]
+
+    assert f"| {row['sent']:,} | {row['predicted']:,} | {megabytes[0]} | {megabytes[1]} |" in PAGE

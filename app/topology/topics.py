@@ -17,6 +17,7 @@ from app.registry import model_topic_configs
 
 _COMPACT = {"cleanup.policy": "compact"}
 _DELETE = {"cleanup.policy": "delete"}
+_ANY_TIME_MS = str((1 << 63) - 1)
 _ANSWER_S = 10.0
 """How long a broker may take to say its first word: the client itself waits 40 s for a port that is open and silent."""
 
@@ -53,7 +54,9 @@ def wanted_topics(contract: Contract) -> list[Topic]:
     """The topics of a pipeline, the two of the user first."""
     topics, by_id = contract.topics, contract.is_by_id
     configs = model_topic_configs()
-    create_time = {**_DELETE, "message.timestamp.type": "CreateTime"}
+    # An outcome has its event's timestamp, which Kafka refuses by default when it is an hour ahead: the partition would
+    # stand still from the first such event on.
+    create_time = {**_DELETE, "message.timestamp.type": "CreateTime", "message.timestamp.after.max.ms": _ANY_TIME_MS}
     return [
         # With the broker's own clock an activation by record timestamp is one point of the stream for everybody.
         Topic(topics.features, Width.EVENTS, {**_DELETE, "message.timestamp.type": "LogAppendTime"}),

@@ -19,6 +19,8 @@ RSS_MAX_BYTES = 800 << 20
 STATE_MAX_BYTES = 512 << 20
 LOG_MAX_BYTES = 4 << 20
 MARKER_WITHIN_S = 15.0
+REFUSED_MAX = 0.02
+"""Of the load; Kafka refuses poison that is larger than a topic takes."""
 
 
 async def judge(run: Run) -> dict[str, Any]:
@@ -119,6 +121,7 @@ def check_input(run: Run) -> None:
         run.must(found >= wanted, f"P1 Kafka holds {found} records of {topic}, but has acknowledged {wanted}")
         if failed:
             run.notes.append(f"{failed} records of {topic} were not accepted by Kafka")
+        run.must(failed <= wanted * REFUSED_MAX, f"Kafka has refused {failed} records of {topic}: the run shows little")
 
 
 async def verify(run: Run) -> dict[str, Any]:

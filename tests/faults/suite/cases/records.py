@@ -191,7 +191,8 @@ async def time_disorder(run: Run) -> None:
     await run.begin(session_timeout_s=3)
     stamps = bool(run.seed % 2)
     if stamps:
-        await run.set_configs(run.pipeline.topics.features, {"message.timestamp.type": "CreateTime"})
+        configs = {"message.timestamp.type": "CreateTime", "message.timestamp.after.max.ms": str(2 * int(DAY_S) * 1000)}
+        await run.set_configs(run.pipeline.topics.features, configs)
         run.say("record timestamps leap too")
     worker = await run.worker()
     async with run.load(source=disordered(run.name, stamps=stamps), per_s=2000):

@@ -11,6 +11,8 @@ from verify.contract import Contract, Feature, parse_json, same
 from verify.read import Record
 
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
+ID_MAX_CHARS = 65_535
+KEY_MAX_BYTES = 512 * 1024
 DEPTH_MAX = 128
 """JSON that is nested deeper is refused, whatever a parser may follow."""
 FLOAT32_OVERFLOW = 2.0**128 - 2.0**103
@@ -90,6 +92,8 @@ def _at(document: Any, path: tuple[str, ...], reason: str = "wrong_type") -> Any
 
 def decode_event(contract: Contract, record: Record) -> Event:
     """What the contract makes of a feature record; Fault with the first of its faults."""
+    if record.key is not None and len(record.key) > KEY_MAX_BYTES:
+        raise Fault("oversized", f"a key of {len(record.key)} bytes")
     document = _document(contract, record.value)
     event_id = f"{record.topic}-{record.partition}-{record.offset}"
     if contract.id_path is not None:
@@ -109,6 +113,8 @@ def _text(raw: Any) -> str:
     """An id or a key: a string, or an integer as text."""
     if type(raw) is int:
         return str(raw)
+    if type(raw) is str and len(raw) > ID_MAX_CHARS:
+        raise Fault("bad_id", f"{len(raw)} characters")
     if type(raw) is not str or not raw or not _is_utf8(raw):
         raise Fault("bad_id", f"{raw!r} is neither a string nor an integer")
     return raw

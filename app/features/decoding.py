@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from app.errors import InvalidRecord
 from app.features.decoded import DecodedBatch, Rejected
 from app.features.event_struct import REFUSALS, EventStruct, event_struct
-from app.features.exact import decode_record, is_too_deep
+from app.features.exact import KEY_MAX_BYTES, decode_record, is_too_deep
 from app.features.rows import RowFormat
 
 if TYPE_CHECKING:
@@ -99,11 +99,12 @@ class BatchDecoder:
         )
         add_id, add_time, add_row = read.ids.append, read.event_at_s.append, read.rows.append
         for position, record in enumerate(records):
-            value = record.value
+            value, key = record.value, record.key
             # A flat object is far cheaper to see than brackets are to count.
             if (
                 value is None
                 or len(value) > longest
+                or (key is not None and len(key) > KEY_MAX_BYTES)
                 or ((b"[" in value or value.find(b"{", 1) >= 0) and is_too_deep(value))
             ):
                 read.doubt(position)
@@ -115,9 +116,9 @@ class BatchDecoder:
             except REFUSALS:
                 read.doubt(position)
                 continue
-            if key_of is not None and record.key is not None:
-                key = key_of(event)
-                if key is None or str(key).encode() != record.key:
+            if key_of is not None and key is not None:
+                named = key_of(event)
+                if named is None or str(named).encode() != key:
                     read.doubt(position)
                     continue
             id_: Any = f"{record.topic}-{record.partition}-{record.offset}" if id_of is None else id_of(event)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from app.features.exact import LATEST_S, TIME_UNITS_PER_S, parse_time_s
+from app.features.exact import ID_MAX_CHARS, LATEST_S, TIME_UNITS_PER_S, parse_time_s
 from app.features.values import FLOAT32_OVERFLOW, INT64_MAX, INT64_MIN
 
 if TYPE_CHECKING:
@@ -25,7 +25,9 @@ FLOAT32_REACH = math.nextafter(FLOAT32_OVERFLOW, 0.0)
 """The greatest float64 that is finite as a float32."""
 Leaves = dict["FieldPath", tuple[Any, Any]]
 """Type and default of the field at a path."""
-ID_TYPE: Any = Annotated[str, Meta(min_length=1)] | Annotated[int, Meta(ge=INT64_MIN, le=INT64_MAX)]
+ID_TYPE: Any = (
+    Annotated[str, Meta(min_length=1, max_length=ID_MAX_CHARS)] | Annotated[int, Meta(ge=INT64_MIN, le=INT64_MAX)]
+)
 
 
 @dataclass(frozen=True, slots=True)

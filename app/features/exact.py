@@ -25,6 +25,9 @@ LATEST_S = 253_402_300_800.0
 DEPTH_MAX = 128
 STRINGS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 BRACKETS = re.compile(rb"[\[\]{}]")
+ID_MAX_CHARS = 65_535
+KEY_MAX_BYTES = 512 << 10
+"""With longer ids and keys a prediction might not fit what a topic takes, and nobody could get past such a record."""
 DIGITS_MAX = 400
 """A JSON integer of more digits is beyond every number there is here."""
 
@@ -39,6 +42,8 @@ class DecodedRecord(NamedTuple):
 
 def decode_record(contract: Contract, record: Record, *, max_record_bytes: int) -> DecodedRecord:
     """*record* by *contract*; InvalidRecord with the first of its faults."""
+    if record.key is not None and len(record.key) > KEY_MAX_BYTES:
+        raise InvalidRecord(Reason.OVERSIZED, f"a key of {len(record.key)} bytes is more than {KEY_MAX_BYTES}")
     event = parse_object(record.value, max_record_bytes=max_record_bytes)
     id_ = _id(contract, event, record)
     _check_key(contract, event, record)
@@ -138,6 +143,8 @@ def _text(event: dict[str, Any], path: FieldPath) -> str:
         raise InvalidRecord(Reason.BAD_ID, str(error)) from None
     if type(raw) is int:
         return str(raw)
+    if type(raw) is str and len(raw) > ID_MAX_CHARS:
+        raise InvalidRecord(Reason.BAD_ID, f"{_where(path)} has {len(raw)} characters, more than {ID_MAX_CHARS}")
     if type(raw) is str and raw and is_text(raw):
         return raw
     problem = "is missing" if raw is None else f"is {shown(raw)}"

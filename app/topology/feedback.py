@@ -88,9 +88,12 @@ class FeedbackDesk:
                 continue
             # By id both kinds have their positions in one topic.
             pair = TP(self.sources[0], tp.partition), TP(self.sources[-1], tp.partition)
-            ledger, tallies = self._open(tp.partition)
             first = await consumer.earliest_offsets(*pair)
             ends = await consumer.highwaters(*pair)
+            if (lane := self._lanes.get(tp.partition)) is None:
+                continue  # it was revoked meanwhile
+            # Nothing is awaited from here on: a ledger that is open is known, and will be closed.
+            ledger, tallies = self._open(tp.partition)
             positions = ledger.positions
             counted = max(tallies.waypoints(), key=lambda at: (at.predictions, at.labels))
             for each, position, reached in (
@@ -101,7 +104,6 @@ class FeedbackDesk:
                 starts[each] = max(position, first[each] or 0)
             ledger.begin_at(Positions(*(first[each] or 0 for each in pair)))
             done = {each.topic: committed.get(each) or 0 for each in pair}
-            lane = self._lanes[tp.partition]
             self._desks[tp.partition] = PartitionDesk(tp.partition, self._counting, ledger, tallies, lane, done)
         return starts
 

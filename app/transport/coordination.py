@@ -68,6 +68,7 @@ _FORBIDDEN = frozenset({
     errors.InvalidTransactionTimeout.errno,
     errors.InvalidTopicError.errno,
 })  # fmt: skip
+_INVALID_TIMESTAMP = errors.InvalidTimestampError.errno
 _TOO_LARGE = frozenset({errors.MessageSizeTooLargeError.errno, errors.RecordListTooLargeError.errno})
 
 
@@ -80,6 +81,11 @@ def check(code: int, what: str) -> None:
     name = errors.for_code(code).__name__
     if code in _FORBIDDEN:
         raise BrokerError(f"Kafka refuses {what}: {name}. Grant the worker's user what it needs for transactions")
+    if code == _INVALID_TIMESTAMP:
+        raise BrokerError(
+            f"Kafka refuses {what}: their timestamps, those of their events, are further from its clock than the topic "
+            "allows. Set its message.timestamp.after.max.ms and message.timestamp.before.max.ms higher"
+        )
     if code in _TOO_LARGE:
         raise TooLarge(what)
     raise Unsure(f"{what}: {name}")

@@ -6,11 +6,15 @@ import asyncio
 from collections.abc import Awaitable, Iterable, Iterator, Mapping
 from typing import Any
 
+import structlog
+from aiokafka.errors import KafkaTimeoutError
 from faust.exceptions import ProducerSendError
 from faust.transport import producer as base
 from faust.transport.drivers import aiokafka as driver
 
 from app.records import OutRecord
+
+log = structlog.get_logger(__name__)
 
 
 class Buffer(base.ProducerBuffer):  # type: ignore[misc]
@@ -78,8 +82,19 @@ class Producer(driver.Producer):  # type: ignore[misc]
         while record is not None:
             builder = producer.create_batch()
             record = fill(builder, record, rest)
-            sent.append(await producer.send_batch(builder, topic, partition=partition))
+            sent.append(await _queued(producer, builder, topic, partition))
         return sent
+
+
+async def _queued(producer: Any, builder: Any, topic: str, partition: int) -> asyncio.Future[Any]:
+    """The future of *builder*, once there is room for it: while Kafka is away there is none, however long that is."""
+    while True:
+        try:
+            sent: asyncio.Future[Any] = await producer.send_batch(builder, topic, partition=partition)
+        except KafkaTimeoutError:
+            log.warning("Kafka takes no records yet", topic=topic, partition=partition)
+        else:
+            return sent
 
 
 def fill(builder: Any, first: OutRecord, rest: Iterator[OutRecord]) -> OutRecord | None:

@@ -11,7 +11,8 @@ from aiokafka.conn import AIOKafkaConnection
 from aiokafka.errors import KafkaConnectionError
 from aiokafka.protocol.metadata import MetadataRequest
 
-from app.transport import patience
+from app.transport import acknowledged, patience
+from tests.conftest import _create_topics, _read_all
 
 pytestmark = pytest.mark.broker
 
@@ -41,3 +42,38 @@ def test_a_request_into_a_reset_connection_is_a_lost_connection(bootstrap, monke
         answers = runner.run(cut_and_ask())
 
     assert [type(answer) for answer in answers] == [KafkaConnectionError] * 5
+
+
+async def test_records_wait_for_kafka_longer_than_a_request_may_take(start_kafka, new_app, running, rows):
+    """Kafka is away for longer than the producer's time-out: what is to be written then waits, and is written once.
+
+    Broken by aiokafka's own `send_batch`, which gives up a batch for which there was no room for so long.
+    """
+    kafka = await asyncio.to_thread(start_kafka)
+    await _create_topics(kafka.bootstrap, {"in": 1, "out": 1})
+    app = new_app("patient", broker=f"kafka://{kafka.bootstrap}", producer_request_timeout=1.0)
+
+    @app.agent(app.batch_topic("in"))
+    async def idle(batches):
+        async for _ in batches:
+            pass
+
+    async with running(app):
+        await acknowledged(await app.producer.publish("out", 0, rows([0])))
+        await asyncio.to_thread(kafka.stop)
+        writing = asyncio.ensure_future(write_each(app, rows(range(1, 6))))
+        await asyncio.sleep(4.0)  # four times what a request may take
+        assert not writing.done()
+        await asyncio.to_thread(kafka.restart)
+        await asyncio.wait_for(writing, 60)
+
+    read = await _read_all(kafka.bootstrap, "out")
+    assert [int(record.value) for record in read] == list(range(6))
+
+
+async def write_each(app, records):
+    """Write *records* one by one, so that each has to wait for room."""
+    sent = []
+    for record in records:
+        sent += await app.producer.publish("out", 0, [record])
+    await acknowledged(sent)

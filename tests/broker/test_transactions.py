@@ -12,6 +12,7 @@ from faust.types import TP
 from app.errors import BrokerError
 from app.records import OutRecord
 from app.transport import Fenced, Output, Transactions
+from tests.conftest import _create_topics, _read_all
 from tests.proxy import Api
 
 pytestmark = pytest.mark.broker
@@ -159,7 +160,7 @@ class Behind:
         self.lane = None
 
     async def __aenter__(self):
-        await _create(self.kafka.bootstrap, {self.source.topic: 1, self.out: 1})
+        await _create_topics(self.kafka.bootstrap, {self.source.topic: 1, self.out: 1})
         await self.transactions.start()
         self.lane = await self.transactions.open(self.name, [self.source])
         await self.commit(0)  # a fresh broker's coordinators take a while, which is not what is tested
@@ -174,7 +175,7 @@ class Behind:
 
     async def read(self):
         """The numbers that committed readers see."""
-        return numbers(await _read(self.kafka.bootstrap, self.out))
+        return numbers(await _read_all(self.kafka.bootstrap, self.out))
 
 
 async def test_a_lost_answer_makes_no_copy_and_no_gap(proxied, unique):
@@ -191,18 +192,6 @@ async def test_a_lost_answer_makes_no_copy_and_no_gap(proxied, unique):
                 assert rule.met == 1
                 assert behind.lane.retries > before
                 assert await behind.read() == [0, 1, 2]
-
-
-async def _create(bootstrap, topics):
-    from tests.conftest import _create_topics  # noqa: PLC0415  for a broker that is not the session's
-
-    await _create_topics(bootstrap, topics)
-
-
-async def _read(bootstrap, topic):
-    from tests.conftest import _read_all  # noqa: PLC0415  as above
-
-    return await _read_all(bootstrap, topic)
 
 
 async def test_a_delayed_end_does_not_end_the_next_transaction(proxied, unique):
@@ -235,7 +224,7 @@ async def test_a_zombie_that_asks_again_finds_that_others_went_on(proxied, uniqu
     """It asks again with a new epoch, and sees by the offsets that the partition is not its own any more."""
     kafka, proxy = proxied
     source, out, group, name = unique("in"), unique("out"), unique("group"), unique("lane")
-    await _create(kafka.bootstrap, {source: 1, out: 1})
+    await _create_topics(kafka.bootstrap, {source: 1, out: 1})
     theirs, ours = Transactions(proxy.address, group), Transactions(kafka.bootstrap, group)
     await theirs.start()
     await ours.start()
@@ -253,7 +242,7 @@ async def test_a_zombie_that_asks_again_finds_that_others_went_on(proxied, uniqu
         await theirs.stop()
         await ours.stop()
 
-    assert numbers(await _read(kafka.bootstrap, out)) == [2]
+    assert numbers(await _read_all(kafka.bootstrap, out)) == [2]
 
 
 REFUSED_FOR_NOW = [

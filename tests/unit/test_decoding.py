@@ -165,6 +165,25 @@ def test_a_record_without_key_is_not_compared_with_its_field(make_contract, make
     assert decoded.kept == [0]
 
 
+def test_what_would_make_a_prediction_too_large_is_refused(make_contract, make_record):
+    """An id beyond 65,535 characters is bad, and a key beyond 512 KiB oversized: no topic might take the prediction."""
+    contract = make_contract('{ name = "a" }', id_field='"id"')
+    records = [
+        make_record({"id": "é" * 65_535, "a": 1}, key=b"k" * (512 << 10)),
+        make_record({"id": "i" * 65_536, "a": 1}),
+        make_record({"id": "i", "a": 1}, key=b"k" * ((512 << 10) + 1)),
+        make_record(b"no JSON", key=b"k" * ((512 << 10) + 1)),
+    ]
+    decoded = BatchDecoder(contract).decode(records)
+
+    assert decoded.kept == [0]
+    assert [(each.position, each.reason) for each in decoded.rejected] == [
+        (1, Reason.BAD_ID),
+        (2, Reason.OVERSIZED),
+        (3, Reason.OVERSIZED),
+    ]
+
+
 def test_integer_ids_become_their_json_text(make_contract, make_record):
     """Labels may then carry the id as text."""
     decoder = BatchDecoder(make_contract('{ name = "a" }', id_field='"id"'))

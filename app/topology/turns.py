@@ -24,12 +24,17 @@ class Turns:
         self._features_wait = features_wait
         self._clock = clock
         self._next_turn_s = 0.0
+        self._pause_s = 0.0
+        """How long features went first after the last turn."""
 
     async def wait(self) -> None:
-        """Return when feedback may go on."""
+        """Return when feedback may go on; of several who wait - one for each partition - one at a time."""
         while self._features_wait() and self._clock() < self._next_turn_s:  # noqa: ASYNC110  no event is worth it here
             await asyncio.sleep(_LOOK_EVERY_S)
+        # What this turn takes is told when it is over: until then the others wait as long as after the last one.
+        self._next_turn_s = self._clock() + self._pause_s
 
     def took(self, seconds: float, *, share: float = FEEDBACK_SHARE) -> None:
         """Note what the last turn of feedback took; *share* is how much of the time it may have."""
-        self._next_turn_s = self._clock() + seconds * (1 / share - 1)
+        self._pause_s = seconds * (1 / share - 1)
+        self._next_turn_s = self._clock() + self._pause_s

@@ -51,3 +51,24 @@ async def test_feedback_goes_on_as_soon_as_the_features_are_done():
 
     waiting[0] = False
     await asyncio.wait_for(turn, 1)
+
+
+async def test_partitions_share_the_time_that_feedback_gets():
+    """Of two who wait for the same turn one goes, and the other when that turn and the pause after it are over.
+
+    Broken by letting everybody go whose time has come: two partitions took twice the share.
+    """
+    clock = Clock()
+    turns = Turns(lambda: True, clock=clock)
+    turns.took(0.01)
+    went = []
+
+    async def take(name):
+        await turns.wait()
+        went.append((name, clock.now_s))
+        await asyncio.sleep(0.01)  # it is written
+        turns.took(0.01)
+
+    await asyncio.wait_for(asyncio.gather(take("a"), take("b")), 5)
+
+    assert went[1][1] - went[0][1] >= 0.01 * (1 / FEEDBACK_SHARE - 1)

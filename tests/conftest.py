@@ -25,6 +25,16 @@ from app.embedded import EmbeddedKafka
 pytest_plugins = ["tests.workers", "tests.proxy"]
 
 DEADLINE_S = 60.0
+FULL = bool(os.environ.get("TEST_FULL"))
+"""`make test-full`: tests marked `long` run too, and those that are shortened run whole."""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave the long tests to `make test-full`."""
+    if not FULL:
+        long = [item for item in items if item.get_closest_marker("long")]
+        config.hook.pytest_deselected(items=long)
+        items[:] = [item for item in items if item not in long]
 
 
 @pytest.fixture(scope="session")

@@ -121,7 +121,7 @@ async def test_labels_of_another_client_and_partition_count_meet_their_predictio
     assert [(letter.partition, letter.value) for letter in letters] == [(4, b"nonsense")]
 
 
-@pytest.mark.parametrize("delivery", ["at_least_once", "exactly_once"])
+@pytest.mark.parametrize("delivery", [pytest.param("at_least_once", marks=pytest.mark.long), "exactly_once"])
 async def test_a_killed_worker_keys_and_counts_each_record_once(delivery, pipeline, read_all, eventually):
     """SIGKILL under load, twice: each good record is on the ledger topic once, and every count is exact."""
     rng = random.Random(delivery)

@@ -44,7 +44,7 @@ async def slow_worker(one, **settings):
     return await one.start_worker(max_poll_records=BATCH, **settings).ready()
 
 
-@pytest.mark.parametrize("delivery", ["at_least_once", "exactly_once"])
+@pytest.mark.parametrize("delivery", [pytest.param("at_least_once", marks=pytest.mark.long), "exactly_once"])
 async def test_a_slow_models_batches_are_finished_and_committed(delivery, pipeline, read_all, eventually):
     """With two seconds a batch it ends with 0 in time, and the next worker makes no copy."""
     one = pipeline(partitions=1)
@@ -82,7 +82,7 @@ async def test_what_cannot_be_finished_is_left_and_named(pipeline, eventually):
     assert f"{one.topics.features}-0 from offset 0" in worker.log.read_text()
 
 
-@pytest.mark.parametrize(("how", "begun"), [("pause", True), ("stop", False)])
+@pytest.mark.parametrize(("how", "begun"), [("pause", True), pytest.param("stop", False, marks=pytest.mark.long)])
 async def test_a_broker_that_is_away_does_not_hold_a_worker(how, begun, start_kafka, tmp_path, eventually):
     """Nothing can be committed then: it ends in time, with 1 where it had begun something, and with 0 where not."""
     kafka = await asyncio.to_thread(start_kafka)

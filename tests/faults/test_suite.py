@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from tests.conftest import FULL
 from tests.faults.suite import cases
 from tests.faults.suite.__main__ import seeds_of
 from tests.faults.suite.engine import run_case
@@ -37,7 +38,7 @@ async def test_a_fault_under_load_loses_and_miscounts_nothing(name, mode, reques
     if not case.own_broker and not case.proxied:
         shared = Site(SimpleNamespace(bootstrap=request.getfixturevalue("bootstrap")), Proxy(0))
 
-    result = await run_case(case, 1, mode, shared=shared, scale=0.1)
+    result = await run_case(case, 1, mode, shared=shared, scale=1.0 if FULL else 0.1)
 
     assert not result.violations
     assert result.records >= 600

@@ -73,7 +73,7 @@ async def test_partitions_that_are_added_end_the_worker(pipeline, rng, read_all,
     assert {record.partition for record in await read_all(one.topics.predictions)} == {0, 1, 2}
 
 
-@pytest.mark.parametrize("which", ["features", "predictions"])
+@pytest.mark.parametrize("which", [pytest.param("features", marks=pytest.mark.long), "predictions"])
 async def test_a_topic_that_is_deleted_ends_the_worker(which, pipeline, rng):
     """An input or an output that is gone is named."""
     one, worker = await running(pipeline, rng)

@@ -19,6 +19,18 @@ async def known(worker):
     return (remembered, total["predicted"], total["n"]), sum(sum(each.values()) for each in lag.values())
 
 
+async def at_rest(worker, eventually):
+    """Wait until all is consumed, and what is served stays as it is for longer than the lag takes to be measured."""
+    seen = []
+
+    async def settled():
+        found, lag = await known(worker)
+        seen.append(found if lag == 0 and found[1] > 0 else None)
+        return seen[-1] is not None and seen[-4:] == [seen[-1]] * 4
+
+    await eventually(settled, deadline_s=90, every_s=0.7)
+
+
 async def test_a_worker_without_its_state_is_ready_when_it_knows_everything_again(pipeline, rng, eventually):
     """Ready means that counts move on: all that was counted is remembered, and nothing of it is counted again.
 
@@ -30,15 +42,7 @@ async def test_a_worker_without_its_state_is_ready_when_it_knows_everything_agai
     first = await one.start_worker().ready()
     await one.feed(30_000, rng=rng, labels=0.3)
 
-    seen = []
-
-    async def settled():
-        """All is consumed, and what is served stays as it is for longer than the lag takes to be measured anew."""
-        found, lag = await known(first)
-        seen.append(found if lag == 0 and found[1] > 0 else None)
-        return seen[-1] is not None and seen[-4:] == [seen[-1]] * 4
-
-    await eventually(settled, deadline_s=90, every_s=0.7)
+    await at_rest(first, eventually)
     before, _ = await known(first)
     first.signal(signal.SIGTERM)
     assert await first.wait() == 0
@@ -47,4 +51,5 @@ async def test_a_worker_without_its_state_is_ready_when_it_knows_everything_agai
     after, _ = await known(second)
     assert after == before
     await one.feed(500, rng=rng)
+    await at_rest(second, eventually)
     await one.verify()

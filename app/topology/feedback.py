@@ -74,7 +74,7 @@ class FeedbackDesk:
         self._lanes[partition] = await self._transactions().open(self._lane_name(partition), tps)
 
     def _lane_name(self, partition: int) -> str:
-        return f"{self._settings.app_id}-{self.sources[0]}-{partition}"
+        return self._transactions().lane_of(self.sources[0], partition)
 
     async def open(self, committed: Mapping[TP, int | None], consumer: Consumer) -> dict[TP, int]:
         """Open the ledgers of the partitions in *committed*; the offsets from which to read their topics on.

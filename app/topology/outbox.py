@@ -7,7 +7,7 @@ exactly once    records and offset -> one transaction of the partition's lane ->
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 import structlog
@@ -91,19 +91,18 @@ class LaneOutbox:
         consumer: Callable[[], Consumer],
         on_failure: OnFailure,
         *,
-        prefix: str,
         suffix: str = "",
     ) -> None:
-        """prefix, suffix: the transactional ids are <prefix>-<topic>-<partition><suffix>."""
+        """suffix: of the transactional ids, where a partition has a lane of another kind too."""
         self._topic = topic
         self._transactions = transactions
         self._consumer = consumer
         self._on_failure = on_failure
-        self._prefix, self._suffix = prefix, suffix
+        self._suffix = suffix
         self._open: dict[int, _Open] = {}
 
     def _name(self, partition: int) -> str:
-        return f"{self._prefix}-{self._topic}-{partition}{self._suffix}"
+        return self._transactions().lane_of(self._topic, partition, self._suffix)
 
     async def open(self, partitions: Iterable[int]) -> None:
         """Open the lanes of the *partitions* anew."""
@@ -156,9 +155,8 @@ async def give_up(consumer: Consumer, tps: Sequence[TP], fenced: Fenced) -> None
     await consumer.give_up(tps)
 
 
-async def ended(task: Awaitable[None] | None) -> None:
+async def ended(task: asyncio.Task[None] | None) -> None:
     """Cancel *task* and wait until it has ended."""
     if task is not None:
-        future = asyncio.ensure_future(task)
-        future.cancel()
-        await asyncio.gather(future, return_exceptions=True)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)

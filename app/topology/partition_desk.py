@@ -11,29 +11,26 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
-import structlog
 from faust.types import TP
 
-from app.features import Rejected, dead_letter
 from app.feedback import Contribution, Kind, Ledger, decode_labels, decode_ledger, decode_predictions
 from app.performance import Changes, Tallies, performance_records
 from app.records import OutRecord
 from app.topology.count import count_outcomes
+from app.topology.outbox import ended
+from app.topology.refusal import refuse
 from app.topology.turns import FEEDBACK_SHARE, REBUILDING_SHARE
 from app.transport import Batch, BatchTable, Fenced, Lane, Output
 
 if TYPE_CHECKING:
-    from app.features import Contract
+    from app.features import Contract, Rejected
     from app.metrics import Metrics
     from app.topology.turns import Turns
     from app.transport.consumer import Consumer
-
-log = structlog.get_logger(__name__)
 
 DEFERRED_MAX = 50_000
 """Records of a partition's topic held while a ledger that is read again waits for the other topic."""
@@ -101,8 +98,7 @@ class PartitionDesk:
 
     async def close(self) -> None:
         """End the turns and publish what changed last; what was not committed never happened."""
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+        await ended(self._task)
         if self._is_dirty:
             self._with.table.forget(self.partition)
         else:
@@ -211,14 +207,7 @@ class PartitionDesk:
         """Dead letters of the records that no one has refused before: a ledger may read records again."""
         committed = self._committed.get(batch.topic, 0)
         new = [each for each in rejected if batch.records[each.position].offset >= committed]
-        if not new:
-            return []
-        now_s, contract = time.time(), self._with.contract
-        sources = {contract.topics.labels: "labels", contract.topics.ledger: "ledger"}
-        source = sources.get(batch.topic, "predictions")
-        self._with.metrics.dead_letters(contract.name, source, Counter(each.reason for each in new))
-        log.warning("records refused", topic=batch.topic, partition=batch.partition, n=len(new), first=new[0].error)
-        return [dead_letter(batch.records[at], reason, error, failed_at_s=now_s) for at, reason, error in new]
+        return refuse(batch, new, self._with.contract, self._with.metrics)
 
     def _performance(self) -> list[Output]:
         """What changed since it was last asked for."""

@@ -91,7 +91,6 @@ class Pipeline:
             lambda: app.transactions,
             lambda: app.consumer,
             on_failure,
-            prefix=self._settings.app_id,
             suffix=suffix,
         )
 

@@ -9,15 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING
 
-import structlog
-
-from app.features import dead_letter
 from app.feedback import rekey_labels, rekey_predictions
+from app.topology.refusal import refuse
 from app.transport import Batch, Output, live
 
 if TYPE_CHECKING:
@@ -27,8 +24,6 @@ if TYPE_CHECKING:
     from app.metrics import Metrics
     from app.topology.outbox import Outbox
     from app.topology.turns import Turns
-
-log = structlog.get_logger(__name__)
 
 SUFFIX = "-rekey"
 """Of the transactional ids of its lanes."""
@@ -75,22 +70,13 @@ class RekeyDesk:
         if batch.void:
             return
         began = time.perf_counter()
-        topics, is_labels = self.contract.topics, batch.topic == self.contract.topics.labels
-        rekeyed = (rekey_labels if is_labels else rekey_predictions)(
+        topics = self.contract.topics
+        rekeyed = (rekey_labels if batch.topic == topics.labels else rekey_predictions)(
             batch.records, self.contract, self._n_partitions, max_record_bytes=self._max_record_bytes
         )
         outputs = [Output(topics.ledger, partition, records) for partition, records in rekeyed.records.items()]
-        if rekeyed.rejected:
-            now_s = time.time()
-            letters = [
-                dead_letter(batch.records[at], reason, error, failed_at_s=now_s)
-                for at, reason, error in rekeyed.rejected
-            ]
-            outputs.append(Output(topics.dead_letters, batch.partition, letters))
-            reasons = Counter(each.reason for each in rekeyed.rejected)
-            self._metrics.dead_letters(self.contract.name, "labels" if is_labels else "predictions", reasons)
-            log.warning("records refused", topic=batch.topic, partition=batch.partition, n=len(letters),
-                        first=rekeyed.rejected[0].error)  # fmt: skip
+        letters = refuse(batch, rekeyed.rejected, self.contract, self._metrics)
+        outputs.append(Output(topics.dead_letters, batch.partition, letters))
         await self._outboxes[batch.topic].send(batch, outputs)
         self._turns.took(time.perf_counter() - began)
 

@@ -180,6 +180,7 @@ class Transactions:
     """The lanes of a worker, by transactional id."""
 
     def __init__(self, bootstrap: str, group_id: str) -> None:
+        self._group_id = group_id
         self._coordination = Coordination(bootstrap, group_id)
         self._lanes: dict[str, Lane] = {}
 
@@ -193,6 +194,10 @@ class Transactions:
             await self.close(transactional_id)
         await self._coordination.stop()
 
+    def lane_of(self, topic: str, partition: int, suffix: str = "") -> str:
+        """The transactional id of the one lane of an input partition, the same for all workers of the group."""
+        return f"{self._group_id}-{topic}-{partition}{suffix}"
+
     async def open(self, transactional_id: str, tps: Iterable[TP]) -> Lane:
         """The lane of that name, opened anew: all earlier holders, in this worker too, can write no more."""
         lane = self._lanes[transactional_id] = Lane(self._coordination, transactional_id, tps)
@@ -203,11 +208,6 @@ class Transactions:
         """Close the lane, if it is open."""
         if (lane := self._lanes.pop(transactional_id, None)) is not None:
             await lane.close()
-
-    @property
-    def retries(self) -> int:
-        """How often transactions had to be looked after, over all lanes that are open."""
-        return sum(lane.retries for lane in self._lanes.values())
 
 
 def _shown(offsets: Mapping[TP, int | None]) -> str:

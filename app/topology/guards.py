@@ -37,7 +37,6 @@ class Guards:
     ) -> None:
         """widths: the partition count of the features and predictions topics of each pipeline."""
         self._app = app
-        self._committed: dict[TP, int] = {}
         self._is_consuming = False
         self._widths: dict[str, int] = {}
         consumed: dict[str, str] = {}
@@ -74,12 +73,7 @@ class Guards:
 
     async def begin(self, committed: Mapping[TP, int | None]) -> None:
         """Partitions of a features topic go on from what was *committed*; BrokerError if it does not reach so far."""
-        self._committed.update({tp: offset for tp, offset in committed.items() if offset is not None})
         await self.continuity.begin(committed)
-
-    def committed(self, offsets: Mapping[TP, int]) -> None:
-        """*offsets* were committed."""
-        self._committed.update(offsets)
 
     def assigned(self, partitions: AbstractSet[TP]) -> None:
         """The worker was given *partitions*; TopicsChanged if there were none of these when it began."""
@@ -94,8 +88,6 @@ class Guards:
     def revoked(self, partitions: AbstractSet[TP]) -> None:
         """The *partitions* are another worker's now."""
         self.continuity.forget(partitions)
-        for tp in partitions:
-            self._committed.pop(tp, None)
 
     async def stop(self) -> None:
         """Watch no longer."""
@@ -113,4 +105,4 @@ class Guards:
     def _unfinished(self) -> dict[TP, Standing]:
         if not self._is_consuming:
             return {}
-        return unfinished(self._app.consumer, self._committed, self._app.lane_topics)
+        return unfinished(self._app.consumer, self._app.lane_topics)

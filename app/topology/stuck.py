@@ -49,17 +49,16 @@ class Standing(NamedTuple):
         return f"from offset {self.committed if self.oldest is None else self.oldest}"
 
 
-def unfinished(consumer: Consumer, committed: Mapping[TP, int], in_lanes: Collection[str]) -> dict[TP, Standing]:
+def unfinished(consumer: Consumer, in_lanes: Collection[str]) -> dict[TP, Standing]:
     """The partitions with batches in flight, or with batches that are done and not committed.
 
-    committed: what was committed so far; in_lanes: topics whose batches are committed in the moment they are done.
+    in_lanes: topics whose batches are committed in the moment they are done.
     """
     found = {}
-    for tp, (oldest, done) in consumer.standing().items():
-        known = committed.get(tp, 0)
-        uncommitted = tp.topic not in in_lanes and done is not None and known < done
+    for tp, (oldest, done, committed) in consumer.standing().items():
+        uncommitted = tp.topic not in in_lanes and done is not None and committed < done
         if oldest is not None or uncommitted:
-            found[tp] = Standing(oldest, known)
+            found[tp] = Standing(oldest, committed)
     return found
 
 

@@ -182,10 +182,6 @@ class WorkerApp(BatchApp):
         self.metrics.recovered(time.perf_counter() - self._recovering_since)
         return starts
 
-    def on_committed(self, offsets: Mapping[TP, int]) -> None:
-        """Note that commits move."""
-        self.guards.committed(offsets)
-
     async def _note_assigned(self, _app: Any, assigned: set[TP], **_: Any) -> None:
         self._recovering_since = time.perf_counter()
         self._assigned = set(assigned)

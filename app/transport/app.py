@@ -91,6 +91,3 @@ class BatchApp(faust.App):  # type: ignore[misc]
         """Where to start instead of the committed offset, for those partitions where the app knows better."""
         del committed
         return {}
-
-    def on_committed(self, offsets: Mapping[TP, int]) -> None:
-        """Called after *offsets* were committed."""

@@ -70,14 +70,12 @@ class CommitsWhenDone(driver.Consumer):  # type: ignore[misc]
         self.app.tables.on_commit(offsets)
         self._committed_offset.update(offsets)
         self.app.monitor.on_tp_commit(offsets)
-        self.app.on_committed(offsets)
         return True
 
     def committed_in_lane(self, offsets: Mapping[TP, int]) -> None:
         """Note *offsets* as committed by a transaction."""
         self._committed_offset.update(offsets)
         self.app.monitor.on_tp_commit(offsets)
-        self.app.on_committed(offsets)
 
     def where(self, tp: TP) -> tuple[int | None, float | None]:
         """The offset up to which *tp* is done, and the Kafka timestamp in seconds of the last record handed out."""
@@ -85,9 +83,12 @@ class CommitsWhenDone(driver.Consumer):  # type: ignore[misc]
         done = None if deliveries is None else deliveries.committable
         return (self._committed_offset.get(tp) if done is None else done), self._last_at_s.get(tp)
 
-    def standing(self) -> dict[TP, tuple[int | None, int | None]]:
-        """Per partition the first offset of the oldest batch in flight, and the offset that may be committed."""
-        return {tp: (deliveries.oldest, deliveries.committable) for tp, deliveries in self._deliveries.items()}
+    def standing(self) -> dict[TP, tuple[int | None, int | None, int]]:
+        """Per partition: first offset of the oldest batch in flight, what may be committed, what was or 0."""
+        return {
+            tp: (deliveries.oldest, deliveries.committable, self._committed_offset.get(tp) or 0)
+            for tp, deliveries in self._deliveries.items()
+        }
 
     @property
     def in_flight_bytes(self) -> int:

@@ -46,7 +46,7 @@ class PartitionRows(MutableMapping[str, bytes]):
         self._table.note(key, None, self._partition)
 
     def __iter__(self) -> Iterator[str]:
-        return iter([key for key, of in self._partitions.items() if of == self._partition and key in self._table.data])
+        return iter([key for key, of in self._partitions.items() if of == self._partition])
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
@@ -76,7 +76,10 @@ class BatchTable(faust.Table):  # type: ignore[misc]
         """Remember that the row *key* of *partition* became *value*, None for one that was removed."""
         self._unsaved.setdefault(partition, {})[key] = value
         # The memory store forgets a lost partition's keys by this index, but fills it during recovery only.
-        self.data._key_partition[key] = partition  # noqa: SLF001
+        if value is None:
+            self.data._key_partition.pop(key, None)  # noqa: SLF001
+        else:
+            self.data._key_partition[key] = partition  # noqa: SLF001
 
     def rows(self, partition: int) -> PartitionRows:
         """The rows of *partition*, to be read and written outside the agent as well."""

@@ -55,21 +55,20 @@ async def _look(settings: Settings, contracts: dict[str, Contract]) -> tuple[str
     widths, ledgers = {}, {}
     async with admin_client(settings.broker) as admin:
         cluster_id = (await admin.describe_cluster())["cluster_id"]
-    for name, contract in contracts.items():
-        states = await ensure_topics(
-            settings.broker,
-            contract,
-            partitions=settings.partitions,
-            replication_factor=settings.replication_factor,
-            create=settings.create_topics,
-        )
-        for state in states:
-            if state.created:
-                log.info("topic made", topic=state.topic, partitions=state.partitions)
-        counts = {state.topic: state.partitions for state in states}
-        widths[name] = counts[contract.topics.features]
-        ledgers[name] = counts.get(contract.topics.ledger, widths[name])
-        async with admin_client(settings.broker) as admin:
+        for name, contract in contracts.items():
+            states = await ensure_topics(
+                settings.broker,
+                contract,
+                partitions=settings.partitions,
+                replication_factor=settings.replication_factor,
+                create=settings.create_topics,
+            )
+            for state in states:
+                if state.created:
+                    log.info("topic made", topic=state.topic, partitions=state.partitions)
+            counts = {state.topic: state.partitions for state in states}
+            widths[name] = counts[contract.topics.features]
+            ledgers[name] = counts.get(contract.topics.ledger, widths[name])
             await widen_changelog(admin, settings.app_id, name, ledgers[name])
     return cluster_id, widths, ledgers
 

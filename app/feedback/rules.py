@@ -30,6 +30,7 @@ from app.feedback.entry import (
 
 if TYPE_CHECKING:
     from app.features import Contract
+    from app.feedback.entry import WaitingFields
     from app.feedback.seen import SeenLabel, SeenPrediction
 
 REMEMBER_HORIZONS = 2
@@ -136,21 +137,8 @@ class Rules:
 
     def first_entry(self, prediction: SeenPrediction, e: float, *, reused: bool = False) -> bytes:
         """The entry of a first prediction of an id, or of an id that was forgotten."""
-        return pack_waiting(
-            (
-                prediction.event_at,
-                e,
-                prediction.offset,
-                prediction.coordinates,
-                prediction.version,
-                prediction.y_pred,
-                prediction.score,
-                prediction.scores,
-                reused,
-            ),
-            multiclass=self._multiclass,
-            regression=self._regression,
-        )
+        fields = _waiting_fields(prediction, e, reused=reused)
+        return pack_waiting(fields, multiclass=self._multiclass, regression=self._regression)
 
     def _first(self, prediction: SeenPrediction, e: float, *, reused: bool = False) -> Step:
         """A first prediction of an id, or of an id that was forgotten."""
@@ -174,7 +162,8 @@ class Rules:
             # It still waits, so E has not passed its deadline, and this prediction counts for it.
             waited_until = label.at + self.horizon_s
             state = self._matched(event_at, label.at)
-            contributions += (self._judged(state, _waiting(prediction, e, reused=False), label, read=False),)
+            waiting = Waiting._make(_waiting_fields(prediction, e, reused=False))
+            contributions += (self._judged(state, waiting, label, read=False),)
         return Step(
             contributions,
             pack_labelled(Labelled(event_at, e, prediction.offset, prediction.coordinates, label.y_true)),
@@ -233,8 +222,9 @@ class Rules:
         return waiting.score if y_true == self._positive else 1.0 - waiting.score
 
 
-def _waiting(prediction: SeenPrediction, e: float, *, reused: bool) -> Waiting:
-    return Waiting(
+def _waiting_fields(prediction: SeenPrediction, e: float, *, reused: bool) -> WaitingFields:
+    """The fields of `Waiting`, which is made only where it is looked at: nearly all are packed at once."""
+    return (
         prediction.event_at,
         e,
         prediction.offset,

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 OVERLOAD = 3.0
-OVERLOAD_S, AWAY_S, STEADY_S = 60.0, 20.0, 30.0
+OVERLOAD_S, AWAY_S, STEADY_S = 60.0, 30.0, 30.0
 QUICK = 0.25
 """Part of those lengths in a short look."""
 LEAST, MOST = 5_000, 100_000

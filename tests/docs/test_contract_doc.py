@@ -1,7 +1,6 @@
 """docs/contract.md is true: its example loads, its record is good, and no key is left out."""
 
 import re
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -10,21 +9,9 @@ from app.errors import Reason
 from app.features import BatchDecoder, Contract
 from app.features.contract_file import EXAMPLES, TOPIC_EXAMPLES
 from app.features.feature_table import EXAMPLES as FEATURE_EXAMPLES
+from tests.makers import Given
 
 DOC = (Path(__file__).parents[2] / "docs" / "contract.md").read_text(encoding="utf-8")
-
-
-@dataclass
-class Given:
-    """A record as the consumer hands it over."""
-
-    value: bytes
-    key: bytes = b"a-7"
-    topic: str = "payments"
-    partition: int = 0
-    offset: int = 0
-    timestamp: int = 0
-    headers: list = field(default_factory=list)
 
 
 @pytest.fixture
@@ -46,7 +33,7 @@ def test_the_example_uses_every_key_and_dtype(contract):
 def test_the_record_beside_it_is_good(contract):
     """The JSON of the page is decoded by the contract of the page."""
     value = re.search(r"```json\n(.*?)```", DOC, re.DOTALL)[1].encode()
-    decoded = BatchDecoder(contract).decode([Given(value)])
+    decoded = BatchDecoder(contract).decode([Given(value, key=b"a-7")])
 
     assert (decoded.rejected, decoded.ids, decoded.event_at_s) == ([], ["t-81"], [1772366400.0])
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -21,6 +21,7 @@ from app.registry import InForce, Timeline
 from app.registry.entries import Ignored
 from app.scoring import Scorer, score_batch
 from app.web.server import ENDPOINTS
+from tests.makers import Given
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs" / "contracts.md").read_text(encoding="utf-8")
@@ -33,19 +34,7 @@ RECORDS = {
     "activation": Activation,
     "model-event": ModelEvent,
 }
-
-
-@dataclass
-class Given:
-    """A record as the consumer hands it over."""
-
-    value: bytes
-    key: bytes = b"site-0656"
-    topic: str = "fraud.features"
-    partition: int = 1
-    offset: int = 212
-    timestamp: int = AT_MS
-    headers: list = field(default_factory=list)
+given = partial(Given, topic="fraud.features", partition=1, offset=212, timestamp=AT_MS, key=b"site-0656")
 
 
 @pytest.fixture(name="contract", scope="module")
@@ -60,7 +49,7 @@ def _scored(contract):
     model = (ROOT / "models" / "fraud" / "releases" / f"{manifest['version']}.onnx").read_bytes()
     scorer = Scorer.load(model, contract, version=manifest["version"], sha256=manifest["sha256"])
     value = EXAMPLES["feature"].encode()
-    return score_batch([Given(value)], BatchDecoder(contract), lambda _t_s: scorer, now_s=1795364894.2783487)
+    return score_batch([given(value)], BatchDecoder(contract), lambda _t_s: scorer, now_s=1795364894.2783487)
 
 
 def headers_of(section: str) -> dict[str, str]:
@@ -96,16 +85,16 @@ def test_the_prediction_is_what_the_model_says_of_the_feature_record(scored):
 
 def test_prediction_and_label_meet(contract):
     """Both are good, and of one id."""
-    (prediction,), _ = decode_predictions([Given(EXAMPLES["prediction"].encode())], contract)
-    (label,), _ = decode_labels([Given(EXAMPLES["label"].encode())], contract)
+    (prediction,), _ = decode_predictions([given(EXAMPLES["prediction"].encode())], contract)
+    (label,), _ = decode_labels([given(EXAMPLES["label"].encode())], contract)
 
     assert prediction.key == label.key
 
 
 def test_the_ledger_topic_has_the_prediction_and_the_label(contract):
     """What the page shows is what the two records above it become, and both under one key."""
-    prediction = Given(EXAMPLES["prediction"].encode(), topic="fraud.predictions")
-    label = Given(EXAMPLES["label"].encode(), topic="fraud.labels", timestamp=1795364896480)
+    prediction = given(EXAMPLES["prediction"].encode(), topic="fraud.predictions")
+    label = given(EXAMPLES["label"].encode(), topic="fraud.labels", timestamp=1795364896480)
     made = {
         "ledger-prediction": rekey_predictions([prediction], contract, 1).records[0],
         "ledger-label": rekey_labels([label], contract, 1).records[0],
@@ -117,7 +106,7 @@ def test_the_ledger_topic_has_the_prediction_and_the_label(contract):
 
 def test_the_dead_letter_died_of_what_its_headers_say(contract):
     """The decoder refuses the record of the page for the reason of the page, and the letter has the page's headers."""
-    record = Given(EXAMPLES["dead-letter"].encode(), offset=52, timestamp=1795364887611, key=b"site-0150")
+    record = given(EXAMPLES["dead-letter"].encode(), offset=52, timestamp=1795364887611, key=b"site-0150")
     (rejected,) = BatchDecoder(contract).decode([record]).rejected
     letter = dead_letter(record, rejected.reason, rejected.error, failed_at_s=1795364887.6139584)
     shown = headers_of("Dead letter")

@@ -1,7 +1,6 @@
 """The fast path of decoding against its meaning: batch by batch, record by record, byte by byte."""
 
 import json
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ from hypothesis import strategies as st
 from app.errors import InvalidRecord
 from app.features import BatchDecoder, Contract
 from app.features.exact import decode_record
+from tests.makers import Given
 
 CONTRACTS = {
     "everything": """
@@ -32,19 +32,6 @@ CONTRACTS = {
     "shared": 'event_time_field = "f"\nevent_time_format = "s"\nid_field = "i"\n'
     'features = [{ name = "f" }, { name = "i", dtype = "int" }]',
 }
-
-
-@dataclass
-class Given:
-    """A record as the consumer hands it over."""
-
-    value: bytes | None
-    key: bytes | None = None
-    topic: str = "toy.features"
-    partition: int = 0
-    offset: int = 5
-    timestamp: int = 1_000
-    headers: list = field(default_factory=list)
 
 
 @pytest.fixture(scope="module", params=CONTRACTS)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
 
 import pytest
 from hypothesis import example, given, settings
@@ -12,6 +11,7 @@ from hypothesis import strategies as st
 from app.features import BatchDecoder, Contract, dead_letter
 from app.feedback import DictStore, Ledger, decode_labels, decode_predictions
 from app.performance import Retention, Tallies, performance_records
+from tests.makers import Given
 
 TASKS = {
     "binary": 'task = "binary"\nclasses = [0, 1]',
@@ -50,19 +50,6 @@ FIELDS = ("id", "version", "prediction", "event_at", "score", "scores", "label",
 HEADERS = ("source-topic", "source-partition", "source-offset", "source-row", "model-sha256", "", "\udcff", "größe")
 
 
-@dataclass
-class Given:
-    """A record as the consumer hands it over."""
-
-    value: bytes | None
-    timestamp: int
-    key: bytes | None
-    headers: list
-    topic: str = "toy.somewhere"
-    partition: int = 0
-    offset: int = field(default=0)
-
-
 numbers = (
     st.integers()
     | st.sampled_from([10**400, -(10**400), 2**63, -(2**63) - 1, 2**53 + 1, 253_402_300_800, 0, 1])
@@ -99,10 +86,10 @@ headers = st.lists(
 records = st.lists(
     st.builds(
         Given,
-        st.none() | st.binary(max_size=30) | bodies | mutated,
-        st.sampled_from([-1, 0, 1_700_000_000_000, 2**62]) | st.integers(-1, 2**40),
-        st.none() | st.binary(max_size=4),
-        headers,
+        value=st.none() | st.binary(max_size=30) | bodies | mutated,
+        timestamp=st.sampled_from([-1, 0, 1_700_000_000_000, 2**62]) | st.integers(-1, 2**40),
+        key=st.none() | st.binary(max_size=4),
+        headers=headers,
     ),
     max_size=8,
 )
@@ -134,8 +121,8 @@ PREDICTION = b'{"id":"a","version":1,"prediction":1,"event_at":5}'
 @pytest.mark.parametrize("task", TASKS)
 @settings(max_examples=70, deadline=None)
 @given(predictions=records, labels=records)
-@example(predictions=[Given(PREDICTION, 0, None, HOSTILE_HEADERS)], labels=[])
-@example(predictions=[Given(PREDICTION, 0, None, [("source-offset", None)])], labels=[])
+@example(predictions=[Given(PREDICTION, timestamp=0, headers=HOSTILE_HEADERS)], labels=[])
+@example(predictions=[Given(PREDICTION, timestamp=0, headers=[("source-offset", None)])], labels=[])
 def test_predictions_and_labels_are_counted_or_refused(task, predictions, labels, contracts):
     """Each record is seen or becomes a dead letter, the ledger takes what is seen, and what follows is publishable."""
     contract = contracts[task]

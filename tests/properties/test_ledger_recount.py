@@ -10,37 +10,19 @@ from typing import NamedTuple
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.features import Contract
 from app.feedback import DictStore, Kind, Ledger, SeenLabel, SeenPrediction
 from app.feedback.seen import entry_key
 from app.performance import Retention, Tallies, merged, pane_start
 from app.performance.counters import confusion_cell
 from app.performance.rows import JUDGED_STATES, decode_block, decode_ledger_row, ledger_key, parse_block_key
-from app.records import topics_of
+from tests.makers import a_contract, a_prediction
 from verify.decode import Label as VerifiedLabel
 from verify.ledger import recount as verified
-from verify.outcomes import Prediction as VerifiedPrediction
-from verify.outcomes import Source
 
 H = 10.0
 KEEP_S = 4 * H + 60
 FOREVER = Retention(1e9, 1e9, 1e9)
-CONTRACT = Contract(
-    name="p",
-    task="binary",
-    classes=("no", "yes"),
-    positive="yes",
-    threshold=0.5,
-    topics=topics_of("p"),
-    id_path=("id",),
-    key_path=None,
-    event_time_path=None,
-    event_time_format=None,
-    label_horizon_s=H,
-    join="keyed",
-    windows_s=(5, 20),
-    features=(),
-)
+CONTRACT = a_contract(label_horizon_s=H, windows_s=(5, 20))
 
 
 # --- the naive definition: whole logs, unbounded memory, no order of reading -----------------------------------------
@@ -339,21 +321,15 @@ def test_the_independent_verifier_agrees(both_logs, ops):
     predictions, labels = both_logs
     expected = verified(
         [
-            VerifiedPrediction(
-                offset=p.offset,
-                timestamp_ms=int(p.timestamp * 1000),
-                create_time=True,
-                key=None,
-                source=Source("f", 0, p.coordinates),
-                sha256=None,
-                id=p.key.hex(),
+            a_prediction(
+                p.offset,
+                p.key.hex(),
+                p.event_at,
+                source=p.coordinates,
+                timestamp_s=p.timestamp,
                 version=p.version,
                 prediction=p.y_pred,
-                event_at=p.event_at,
                 score=p.score,
-                scores=None,
-                scored_at=None,
-                model=None,
             )
             for p in predictions
         ],

@@ -11,31 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics
 
-from app.features import Contract
 from app.feedback import Contribution, Kind
 from app.performance import merged, rates
 from app.performance.counters import Sum
-from app.records import topics_of
-
-
-def contract(task, classes, positive=None):
-    """A contract of that task."""
-    return Contract(
-        name="p",
-        task=task,
-        classes=classes,
-        positive=positive,
-        threshold=0.5,
-        topics=topics_of("p"),
-        id_path=("id",),
-        key_path=None,
-        event_time_path=None,
-        event_time_format=None,
-        label_horizon_s=10.0,
-        join="keyed",
-        windows_s=(60,),
-        features=(),
-    )
+from tests.makers import a_contract
 
 
 def summed(joined, *, regression=False):
@@ -58,7 +37,7 @@ NUMBERS = st.floats(-1e6, 1e6)
 @given(BINARY)
 def test_binary_rates_equal_scikit_learn_at_every_prefix(events):
     """Accuracy, precision, recall, F1 of the positive class, and log loss; undefined ones are left out."""
-    fraud = contract("binary", ("ham", "spam"), "spam")
+    fraud = a_contract("binary", ("ham", "spam"))
     for end in range(1, len(events) + 1):
         y_true = [true for true, _ in events[:end]]
         scores = [score for _, score in events[:end]]
@@ -86,7 +65,7 @@ def test_binary_rates_equal_scikit_learn_at_every_prefix(events):
 def test_multiclass_rates_equal_scikit_learn_at_every_prefix(events):
     """Macro means over the classes that were true or predicted, an undefined ratio being 0; and each class."""
     classes = ("a", "b", "c", "d")
-    species = contract("multiclass", classes)
+    species = a_contract("multiclass", classes)
     for end in range(1, len(events) + 1):
         y_true, y_pred = zip(*events[:end], strict=True)
         found = rates(summed((t, p, math.nan) for t, p in events[:end]), species)
@@ -113,7 +92,7 @@ def test_multiclass_rates_equal_scikit_learn_at_every_prefix(events):
 @given(st.lists(st.tuples(NUMBERS, NUMBERS), min_size=1, max_size=12))
 def test_errors_equal_scikit_learn_at_every_prefix(events):
     """MAE and RMSE."""
-    price = contract("regression", ())
+    price = a_contract("regression", ())
     for end in range(1, len(events) + 1):
         y_true, y_pred = zip(*events[:end], strict=True)
         found = rates(summed(((t, p, math.nan) for t, p in events[:end]), regression=True), price)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
 
 from aiokafka.partitioner import murmur2 as reference
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.features import Contract
 from app.feedback import decode_labels, decode_ledger, decode_predictions, rekey_labels, rekey_predictions
 from app.keys import murmur2, partitions_of
-from app.records import topics_of
+from tests.makers import Given, a_contract
 from verify.rekeyed import murmur2 as verifiers
 
 KEYS = st.binary(max_size=40) | st.binary(min_size=250, max_size=300)
@@ -41,40 +39,12 @@ HEADERS = st.lists(
     ),
     max_size=5,
 )
-TASKS = {"multiclass": ("a", "b", 1), "binary": (False, True), "regression": ()}
-
-
-@dataclass
-class Event:
-    """A record as the consumer hands it over."""
-
-    value: bytes | None
-    offset: int = 0
-    timestamp: int = 1_700_000_000_250
-    topic: str = "p.predictions"
-    partition: int = 3
-    key: bytes | None = None
-    headers: list = field(default_factory=list)
+TASKS = {"multiclass": ("a", "b", "c"), "binary": (False, True), "regression": ()}
 
 
 def contract_of(task):
     """A contract of that task."""
-    return Contract(
-        name="p",
-        task=task,
-        classes=("a", "b", "c") if task == "multiclass" else TASKS[task],
-        positive=True if task == "binary" else None,
-        threshold=0.5,
-        topics=topics_of("p"),
-        id_path=("id",),
-        key_path=None,
-        event_time_path=None,
-        event_time_format=None,
-        label_horizon_s=10.0,
-        join="by-id",
-        windows_s=(60,),
-        features=(),
-    )
+    return a_contract(task, TASKS[task], join="by-id")
 
 
 @given(st.lists(KEYS, max_size=20), st.integers(1, 50))
@@ -93,7 +63,7 @@ def test_a_prediction_means_the_same_on_the_ledger_topic(task, made):
     """All that the ledger sees of a prediction but its offset comes through; what is bad is refused for the same."""
     contract = contract_of(task)
     records = [
-        Event(json.dumps(value).encode(), offset=offset, headers=headers)
+        Given(json.dumps(value).encode(), offset=offset, headers=headers)
         for offset, (value, headers) in enumerate(made)
     ]
     seen, rejected = decode_predictions(records, contract)
@@ -113,7 +83,7 @@ def test_a_label_means_the_same_on_the_ledger_topic(task, values):
     """The same for labels; one without `at` keeps its record's timestamp as that."""
     contract = contract_of(task)
     records = [
-        Event(json.dumps(value).encode(), offset=offset, topic="p.labels", timestamp=1_700_000_000_000 + offset)
+        Given(json.dumps(value).encode(), offset=offset, topic="p.labels", timestamp=1_700_000_000_000 + offset)
         for offset, value in enumerate(values)
     ]
     seen, rejected = decode_labels(records, contract)
@@ -131,7 +101,7 @@ def read_back(rekeyed, contract):
         assert partition == (reference(record.key) & 0x7FFFFFFF) % 4
     small.sort(key=lambda each: int(dict(each[1].headers)["source-offset"]))
     records = [
-        Event(record.value, 100 + at, record.timestamp_ms, "p.ledger", partition, record.key, record.headers)
+        Given(record.value, 100 + at, record.timestamp_ms, "p.ledger", partition, record.key, record.headers)
         for at, (partition, record) in enumerate(small)
     ]
     batch = decode_ledger(records, contract)

@@ -1,7 +1,6 @@
 """How records are cut into batches changes nothing: each has one outcome, the same as alone."""
 
 import json
-from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
@@ -12,22 +11,10 @@ from onnx import TensorProto, helper, numpy_helper
 
 from app.features import BatchDecoder, Contract
 from app.scoring import Scorer, score_batch
+from tests.makers import Given
 
 TABLE = np.float32([0.1, 0.5, np.nan, 0.9, np.inf])
 """What the model answers for each integer; beyond these it fails, and with it the batch."""
-
-
-@dataclass
-class Given:
-    """A record as the consumer hands it over."""
-
-    value: bytes | None
-    offset: int
-    timestamp: int
-    key: bytes | None = b"k"
-    topic: str = "toy.features"
-    partition: int = 0
-    headers: list = field(default_factory=list)
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +55,8 @@ histories = st.lists(st.tuples(values, st.integers(0, 40)), max_size=12)
 def test_batches_have_the_outcomes_of_their_records_alone(contract, scorers, history, cuts):
     """Every record has exactly one outcome, in order, with the version in force at its timestamp."""
     records = [
-        Given(json.dumps({"a": value}).encode(), offset, at_s * 1000) for offset, (value, at_s) in enumerate(history)
+        Given(json.dumps({"a": value}).encode(), offset, at_s * 1000, key=b"k")
+        for offset, (value, at_s) in enumerate(history)
     ]
     decoder = BatchDecoder(contract)
 

@@ -8,52 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.features import Contract
 from app.feedback import DictStore, Kind, Ledger, SeenLabel, SeenPrediction
 from app.feedback.seen import entry_key
-from app.records import topics_of
+from tests.makers import a_contract, a_prediction
 from verify.contract import same
 from verify.decode import Label
 from verify.ledger import FUTURE_S, recount
-from verify.outcomes import Prediction, Source
 
 H = 10.0
-CONTRACT = Contract(
-    name="p",
-    task="binary",
-    classes=("no", "yes"),
-    positive="yes",
-    threshold=0.5,
-    topics=topics_of("p"),
-    id_path=("id",),
-    key_path=None,
-    event_time_path=None,
-    event_time_format=None,
-    label_horizon_s=H,
-    join="keyed",
-    windows_s=(5, 20),
-    features=(),
-)
-
-
-def a_prediction(offset, event_id, event_at, *, source=None, timestamp_s=None, version=1):
-    """A prediction of the checker."""
-    return Prediction(
-        offset=offset,
-        timestamp_ms=int((event_at if timestamp_s is None else timestamp_s) * 1000),
-        create_time=True,
-        key=None,
-        source=Source("p.features", 0, offset if source is None else source),
-        sha256="",
-        id=event_id,
-        version=version,
-        prediction="yes",
-        event_at=float(event_at),
-        score=0.5,
-        scores=None,
-        scored_at=0.0,
-        model="p",
-    )
+CONTRACT = a_contract(label_horizon_s=H, windows_s=(5, 20))
 
 
 def logs(*, furthest):

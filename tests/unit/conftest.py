@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
 from functools import cache
 from types import SimpleNamespace
 from typing import Any
@@ -14,27 +13,18 @@ import numpy as np
 import pytest
 
 from app.features import Contract
-
-
-@dataclass
-class FeatureRecord:
-    """A record as the consumer hands it over."""
-
-    value: bytes | None
-    key: bytes | None = None
-    topic: str = "toy.features"
-    partition: int = 3
-    offset: int = 17
-    timestamp: int = 1_700_000_000_250
-    headers: list[tuple[str, bytes]] = field(default_factory=list)
+from tests.makers import Given
 
 
 @pytest.fixture
 def make_record():
     """Makes records: a dict becomes JSON, bytes and None stay; keywords set the other fields."""
-    return lambda value, **fields: FeatureRecord(
-        json.dumps(value).encode() if isinstance(value, dict) else value, **fields
-    )
+
+    def make(value, *, topic="toy.features", offset=17, **fields):
+        value = json.dumps(value).encode() if isinstance(value, dict) else value
+        return Given(value, topic=topic, offset=offset, **fields)
+
+    return make
 
 
 BASE = {"name": '"toy"', "task": '"binary"', "classes": '["no", "yes"]', "label_horizon_s": "60"}

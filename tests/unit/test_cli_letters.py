@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import pytest
 
 from app.cli.letters import DeadLetter, bytes_as_json, bytes_for_people
 from app.cli.output import when
 from app.errors import Reason
 from app.features import dead_letter
+from tests.makers import Given
 
 SOURCES = {"fraud.features": {0, 1}, "fraud.labels": {0, 1}}
 
 
 def letter(*, topic="fraud.features", partition=1, value=b"{", max_bytes=1_000):
     """A dead letter as a worker makes it, read back from its topic."""
-    source = SimpleNamespace(
-        topic=topic, partition=partition, offset=42, timestamp=1_500, key=b"k", value=value, headers=[]
-    )
+    source = Given(value, 42, 1_500, topic, partition, b"k")
     made = dead_letter(source, Reason.NOT_JSON, "no JSON", failed_at_s=2.5, max_bytes=max_bytes)
-    return DeadLetter.of(
-        SimpleNamespace(
-            topic="fraud.dead-letters", partition=1, offset=7, timestamp=made.timestamp_ms,
-            key=made.key, value=made.value, headers=made.headers,
-        )
-    )  # fmt: skip
+    return DeadLetter.of(Given(made.value, 7, made.timestamp_ms, "fraud.dead-letters", 1, made.key, made.headers))
 
 
 def test_a_dead_letter_tells_where_it_is_and_where_it_came_from():
@@ -75,9 +67,7 @@ def test_a_dead_letter_goes_back_to_the_topics_of_its_pipeline_only(given, text)
 )
 def test_a_record_that_is_no_dead_letter_does_no_harm(headers):
     """Anybody may write to a topic: what lacks our headers is shown, and not replayed."""
-    stranger = DeadLetter.of(
-        SimpleNamespace(topic="t", partition=0, offset=1, timestamp=0, key=None, value=None, headers=headers)
-    )
+    stranger = DeadLetter.of(Given(None, 1, partition=0, headers=headers))
 
     assert stranger.described()["offset"] == 1
     assert stranger.obstacle(SOURCES) == "0:1: does not say where it came from"

@@ -1,7 +1,5 @@
 """The high-rate source: its records are those of the real cases, put together fast."""
 
-from types import SimpleNamespace
-
 import msgspec
 import numpy as np
 from aiokafka.partitioner import DefaultPartitioner
@@ -10,6 +8,7 @@ from app.demo.load import BROKEN_EVERY, Templates, keys_for
 from app.demo.phishing import load_cases
 from app.features import BatchDecoder, Contract
 from models.fraud import definition
+from tests.makers import Given
 
 CASES = load_cases().streamed
 CONTRACT = Contract.load(definition.RELEASES.with_name("contract.toml"))
@@ -17,12 +16,7 @@ CONTRACT = Contract.load(definition.RELEASES.with_name("contract.toml"))
 
 def decoded(*values):
     """*values* decoded by the demo's contract."""
-    return BatchDecoder(CONTRACT).decode(
-        [
-            SimpleNamespace(topic="t", partition=0, offset=i, timestamp=1, key=b"k", value=value, headers=())
-            for i, value in enumerate(values)
-        ]
-    )
+    return BatchDecoder(CONTRACT).decode([Given(value, offset=i, key=b"k") for i, value in enumerate(values)])
 
 
 def test_a_templated_record_is_the_case_itself():

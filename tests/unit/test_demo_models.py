@@ -1,7 +1,6 @@
 """The two released models of the demo: what they are worth on the streamed cases, and that they can be made anew."""
 
 from pathlib import Path
-from types import SimpleNamespace
 
 import msgspec
 import numpy as np
@@ -11,6 +10,7 @@ import pytest
 from app.demo.phishing import FEATURES, load_cases
 from app.features import BatchDecoder, Contract
 from models.fraud import definition
+from tests.makers import Given
 
 FRAUD = Path(definition.__file__).parent
 CASES = load_cases()
@@ -65,14 +65,10 @@ def test_the_contract_names_the_features_in_the_order_the_models_were_trained_on
     """A case as JSON becomes, through the contract, the very row that training saw."""
     contract = Contract.load(FRAUD / "contract.toml")
     records = [
-        SimpleNamespace(
-            topic="fraud.features",
-            partition=0,
+        Given(
+            msgspec.json.encode({"id": case.id, "at": 1.0, **dict(zip(FEATURES, case.features, strict=True))}),
             offset=offset,
-            timestamp=1_000,
             key=b"k",
-            value=msgspec.json.encode({"id": case.id, "at": 1.0, **dict(zip(FEATURES, case.features, strict=True))}),
-            headers=(),
         )
         for offset, case in enumerate(CASES.streamed)
     ]

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from itertools import pairwise
-from types import SimpleNamespace
 
 import msgspec
 import pytest
@@ -13,6 +12,7 @@ from app.demo.schedule import BROKEN_EVERY, LABEL_DELAY_S, Schedule
 from app.errors import Reason
 from app.features import BatchDecoder, Contract
 from models.fraud import definition
+from tests.makers import Given
 
 CASES = load_cases().streamed
 CONTRACT = Contract.load(definition.RELEASES.with_name("contract.toml"))
@@ -28,10 +28,7 @@ def taken(seconds: float, *, rate: float = 100.0, step_s: float = 0.25, cases=CA
 def decoded(records):
     """The features among *records*, decoded by the demo's contract."""
     return BatchDecoder(CONTRACT).decode(
-        [
-            SimpleNamespace(topic="t", partition=0, offset=i, timestamp=1, key=r.key, value=r.value, headers=())
-            for i, r in enumerate(r for r in records if not r.is_label)
-        ]
+        [Given(r.value, offset=i, key=r.key) for i, r in enumerate(r for r in records if not r.is_label)]
     )
 
 

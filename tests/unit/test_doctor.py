@@ -6,7 +6,6 @@ import json
 import tempfile
 import zlib
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -17,6 +16,7 @@ from app.doctor.labels import check_labels
 from app.features import Contract
 from app.keys import partition_of
 from app.topology.topics import wanted_topics
+from tests.makers import Given
 
 N = 4
 TEXT = """
@@ -52,7 +52,7 @@ def crc32(key):
 def record(partition, key, id_, offset=0):
     """A record with an id."""
     value = id_ if isinstance(id_, bytes) else json.dumps({"id": id_}).encode()
-    return SimpleNamespace(partition=partition, offset=offset, key=key, value=value)
+    return Given(value, offset, partition=partition, key=key)
 
 
 @pytest.fixture(name="labels")

@@ -5,52 +5,18 @@ from __future__ import annotations
 import json
 import math
 import struct
-from dataclasses import dataclass, field
+from functools import partial
 
 import pytest
 
 from app.errors import Reason
-from app.features import Contract
 from app.feedback import decode_labels, decode_predictions
 from app.feedback.seen import entry_key
-from app.records import topics_of
+from tests.makers import Given, a_contract
 
-
-@dataclass
-class Event:
-    """A record as the consumer hands it over."""
-
-    value: bytes | None
-    offset: int = 7
-    timestamp: int = 1_700_000_000_250
-    topic: str = "p.predictions"
-    partition: int = 3
-    key: bytes | None = None
-    headers: list = field(default_factory=list)
-
-
-def contract(task="binary", classes=("ham", "spam"), positive="spam"):
-    """A contract of that task."""
-    return Contract(
-        name="p",
-        task=task,
-        classes=classes,
-        positive=positive,
-        threshold=0.5,
-        topics=topics_of("p"),
-        id_path=("id",),
-        key_path=None,
-        event_time_path=None,
-        event_time_format=None,
-        label_horizon_s=10.0,
-        join="keyed",
-        windows_s=(60,),
-        features=(),
-    )
-
-
-MULTICLASS = contract("multiclass", ("a", "b", "c"), None)
-REGRESSION = contract("regression", (), None)
+contract = partial(a_contract, classes=("ham", "spam"))
+MULTICLASS = a_contract("multiclass", ("a", "b", "c"))
+REGRESSION = a_contract("regression", ())
 
 
 def prediction(**changes):
@@ -80,31 +46,31 @@ def one(found):
 
 def test_a_prediction_is_decoded():
     """Offset, id hash, version, times, class index and score are taken over."""
-    seen = one(decode_predictions([Event(prediction(model="p", scored_at=1.7e9))], contract()))
+    seen = one(decode_predictions([Given(prediction(model="p", scored_at=1.7e9))], contract()))
     assert (seen.offset, seen.key, seen.version, seen.event_at) == (7, entry_key("e1"), 1, 1.7e9)
     assert (seen.timestamp, seen.y_pred, seen.score) == (1_700_000_000.25, 1, 0.75)
 
 
 def test_a_foreign_prediction_needs_four_fields():
     """Without a score it is joined, and counts for no log loss."""
-    seen = one(decode_predictions([Event(prediction(score=None))], contract()))
+    seen = one(decode_predictions([Given(prediction(score=None))], contract()))
     assert math.isnan(seen.score)
 
 
 def test_multiclass_scores_are_kept_as_float32():
     """One per class in contract order; absent ones are empty."""
     seen = one(
-        decode_predictions([Event(prediction(prediction="b", score=None, scores=[0.25, 0.5, 0.25]))], MULTICLASS)
+        decode_predictions([Given(prediction(prediction="b", score=None, scores=[0.25, 0.5, 0.25]))], MULTICLASS)
     )
     assert struct.unpack("<3f", seen.scores) == (0.25, 0.5, 0.25)
     assert seen.y_pred == 1
-    assert one(decode_predictions([Event(prediction(prediction="b", score=None))], MULTICLASS)).scores == b""
+    assert one(decode_predictions([Given(prediction(prediction="b", score=None))], MULTICLASS)).scores == b""
 
 
 def test_a_regression_predicts_a_number():
     """An integer is a number too."""
-    assert one(decode_predictions([Event(prediction(prediction=3, score=None))], REGRESSION)).y_pred == 3.0
-    assert one(decode_labels([Event(label(label=2.5))], REGRESSION)).y_true == 2.5
+    assert one(decode_predictions([Given(prediction(prediction=3, score=None))], REGRESSION)).y_pred == 3.0
+    assert one(decode_labels([Given(label(label=2.5))], REGRESSION)).y_true == 2.5
 
 
 def test_coordinates_are_equal_for_copies_alone():
@@ -120,7 +86,7 @@ def test_coordinates_are_equal_for_copies_alone():
         [],
         [("source-topic", b"p.features"), ("source-partition", b"3"), ("source-offset", b"five")],
     ]
-    events = [Event(prediction(), offset=100 + n, headers=each) for n, each in enumerate(headers)]
+    events = [Given(prediction(), offset=100 + n, headers=each) for n, each in enumerate(headers)]
     seen, _ = decode_predictions(events, contract())
     assert seen[0].coordinates == seen[1].coordinates
     assert len({each.coordinates for each in seen}) == len(seen) - 1
@@ -128,13 +94,13 @@ def test_coordinates_are_equal_for_copies_alone():
 
 def test_a_label_defaults_to_its_records_time():
     """`at` absent or null is the Kafka timestamp."""
-    assert one(decode_labels([Event(label(at=None))], contract())).at == 1_700_000_000.25
-    assert one(decode_labels([Event(b'{"id":"e","label":"ham","at":null}')], contract())).at == 1_700_000_000.25
+    assert one(decode_labels([Given(label(at=None))], contract())).at == 1_700_000_000.25
+    assert one(decode_labels([Given(b'{"id":"e","label":"ham","at":null}')], contract())).at == 1_700_000_000.25
 
 
 def test_an_integer_id_is_its_text():
     """7 and "7" are one id."""
-    seen, _ = decode_labels([Event(label(id=7)), Event(label(id="7"))], contract())
+    seen, _ = decode_labels([Given(label(id=7)), Given(label(id="7"))], contract())
     assert seen[0].key == seen[1].key == entry_key("7")
 
 
@@ -143,15 +109,13 @@ def test_an_integer_id_is_its_text():
 )
 def test_a_class_is_known_by_its_value(classes, value, index):
     """1 equals 1.0."""
-    assert (
-        one(decode_labels([Event(label(label=value))], contract(classes=classes, positive=classes[1]))).y_true == index
-    )
+    assert one(decode_labels([Given(label(label=value))], contract(classes=classes))).y_true == index
 
 
 @pytest.mark.parametrize(("classes", "value"), [((0, 1), "1"), ((0, 1), True), ((False, True), 1), (("a", "b"), "c")])
 def test_nothing_else_is_coerced(classes, value):
     """Another JSON type is another class."""
-    _, rejected = decode_labels([Event(label(label=value))], contract(classes=classes, positive=classes[1]))
+    _, rejected = decode_labels([Given(label(label=value))], contract(classes=classes))
     assert [each.reason for each in rejected] == [Reason.BAD_LABEL]
 
 
@@ -170,7 +134,7 @@ BROKEN = [
 @pytest.mark.parametrize("decode", [decode_labels, decode_predictions])
 def test_what_is_no_record_is_refused(decode, value, reason):
     """Size, JSON, object and id are judged in this order, for both topics."""
-    seen, rejected = decode([Event(value)], contract(), max_record_bytes=1000)
+    seen, rejected = decode([Given(value)], contract(), max_record_bytes=1000)
     assert not seen
     assert [(each.position, each.reason) for each in rejected] == [(0, reason)]
 
@@ -178,9 +142,9 @@ def test_what_is_no_record_is_refused(decode, value, reason):
 @pytest.mark.parametrize("bad", [{"id": ""}, {"id": True}, {"id": 1.5}, {"id": [1]}, {"id": None}, {"id": "\ud800"}])
 def test_a_bad_id_is_refused(bad):
     """An id is a non-empty text or an integer, and is judged before time and label."""
-    _, rejected = decode_labels([Event(label(**bad, label=None))], contract())
+    _, rejected = decode_labels([Given(label(**bad, label=None))], contract())
     assert [each.reason for each in rejected] == [Reason.BAD_ID]
-    _, rejected = decode_predictions([Event(prediction(**bad, event_at="x"))], contract())
+    _, rejected = decode_predictions([Given(prediction(**bad, event_at="x"))], contract())
     assert [each.reason for each in rejected] == [Reason.BAD_ID]
 
 
@@ -188,27 +152,27 @@ def test_a_bad_id_is_refused(bad):
 def test_a_bad_time_is_refused(at):
     """Times are seconds from 1970 to 9999."""
     value = label(label="none such").replace(b"1700000005.0", json.dumps(at).replace("Infinity", "1e400").encode())
-    _, rejected = decode_labels([Event(value)], contract())
+    _, rejected = decode_labels([Given(value)], contract())
     assert [each.reason for each in rejected] == [Reason.BAD_TIME]
 
 
 def test_a_label_without_at_on_a_record_without_time_is_refused():
     """Kafka's timestamp may be -1."""
-    _, rejected = decode_labels([Event(label(at=None), timestamp=-1)], contract())
+    _, rejected = decode_labels([Given(label(at=None), timestamp=-1)], contract())
     assert [each.reason for each in rejected] == [Reason.BAD_TIME]
 
 
 @pytest.mark.parametrize("bad", [{"label": None}, {"label": [1]}, {"label": {"a": 1}}, {"label": "none such"}])
 def test_a_bad_label_is_refused(bad):
     """A label is a class of the contract."""
-    _, rejected = decode_labels([Event(label(**bad))], contract())
+    _, rejected = decode_labels([Given(label(**bad))], contract())
     assert [each.reason for each in rejected] == [Reason.BAD_LABEL]
 
 
 @pytest.mark.parametrize("value", ["1", True, None, "many"])
 def test_a_label_of_a_regression_is_a_number(value):
     """Nothing is coerced."""
-    _, rejected = decode_labels([Event(label(label=value))], REGRESSION)
+    _, rejected = decode_labels([Given(label(label=value))], REGRESSION)
     assert [each.reason for each in rejected] == [Reason.BAD_LABEL]
 
 
@@ -233,22 +197,22 @@ def test_a_label_of_a_regression_is_a_number(value):
 )
 def test_a_prediction_that_cannot_count_is_refused(task, bad, reason):
     """Other people's predictions are checked like anything else."""
-    _, rejected = decode_predictions([Event(prediction(**bad))], task)
+    _, rejected = decode_predictions([Given(prediction(**bad))], task)
     assert [each.reason for each in rejected] == [reason]
 
 
 def test_what_is_unusual_but_good_is_taken():
     """1.0 for a version; unknown fields; null for an absent score."""
     value = b'{"id":"e1","version":1.0,"prediction":"ham","event_at":5,"score":null,"scores":null,"more":{"x":[1]}}'
-    seen = one(decode_predictions([Event(value)], contract()))
+    seen = one(decode_predictions([Given(value)], contract()))
     assert (seen.version, seen.event_at, seen.y_pred) == (1, 5.0, 0)
     value = b'{"id":"e1","version":1.0,"prediction":"ham","event_at":5,"score":0.5,"scores":[0.5,1]}'
-    assert one(decode_predictions([Event(value)], contract())).score == 0.5
+    assert one(decode_predictions([Given(value)], contract())).score == 0.5
 
 
 def test_good_neighbours_of_bad_records_are_taken():
     """Positions of the refused are those in the batch."""
-    events = [Event(label()), Event(b"{"), Event(label(), offset=9)]
+    events = [Given(label()), Given(b"{"), Given(label(), offset=9)]
     seen, rejected = decode_labels(events, contract())
     assert [each.offset for each in seen] == [7, 9]
     assert [each.position for each in rejected] == [1]

@@ -4,37 +4,18 @@ from __future__ import annotations
 
 import math
 import struct
+from functools import partial
 
 import pytest
 
-from app.features import Contract
 from app.feedback import CorruptStore, DictStore, Kind, Ledger, RocksdictStore, SeenLabel, SeenPrediction, delete_store
 from app.feedback.entry import age_of
 from app.feedback.seen import entry_key
-from app.records import Positions, topics_of
+from app.records import Positions
+from tests.makers import a_contract
 
 H = 10.0
-
-
-def contract(**changes):
-    """A binary contract; *changes* to its fields."""
-    fields = {
-        "name": "p",
-        "task": "binary",
-        "classes": ("no", "yes"),
-        "positive": "yes",
-        "threshold": 0.5,
-        "topics": topics_of("p"),
-        "id_path": ("id",),
-        "key_path": None,
-        "event_time_path": None,
-        "event_time_format": None,
-        "label_horizon_s": H,
-        "join": "keyed",
-        "windows_s": (60,),
-        "features": (),
-    }
-    return Contract(**fields | changes)
+contract = partial(a_contract, label_horizon_s=H)
 
 
 class Bench:
@@ -111,13 +92,13 @@ def test_a_joined_label_tells_all_that_is_counted_of_it(bench):
 
 def test_the_probability_of_the_true_class_of_many():
     """Multiclass: from the float32 scores; NaN without; a regression has none."""
-    bench = Bench(contract=contract(task="multiclass", classes=("a", "b", "c"), positive=None))
+    bench = Bench(contract=contract(task="multiclass", classes=("a", "b", "c")))
     bench.predict("a", 100, y_pred=1, scores=struct.pack("<3f", 0.125, 0.5, 0.375), score=math.nan)
     (joined,) = bench.label("a", 100, y_true=2)
     assert (joined.y_pred, joined.y_true, joined.p_true) == (1, 2, 0.375)
     bench.predict("b", 100, scores=b"", score=math.nan)
     assert math.isnan(bench.label("b", 100, y_true=2)[0].p_true)
-    bench = Bench(contract=contract(task="regression", classes=(), positive=None))
+    bench = Bench(contract=contract(task="regression", classes=()))
     bench.predict("a", 100, y_pred=2.5, score=math.nan)
     (joined,) = bench.label("a", 100, y_true=-1.5)
     assert (joined.y_pred, joined.y_true) == (2.5, -1.5)
@@ -408,8 +389,8 @@ def test_the_oldest_are_dropped_when_there_are_too_many():
     ("changes", "scores", "most"),
     [
         ({}, b"", 64),
-        ({"task": "regression", "classes": (), "positive": None}, b"", 64),
-        ({"task": "multiclass", "classes": tuple("abcde"), "positive": None}, bytes(20), 64 + 20),
+        ({"task": "regression", "classes": ()}, b"", 64),
+        ({"task": "multiclass", "classes": tuple("abcde")}, bytes(20), 64 + 20),
     ],
 )
 def test_an_event_takes_64_bytes_and_four_per_class(changes, scores, most):

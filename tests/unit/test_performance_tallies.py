@@ -4,37 +4,18 @@ from __future__ import annotations
 
 import json
 import math
+from functools import partial
 
 import pytest
 
-from app.features import Contract
 from app.feedback import Contribution, Kind
 from app.performance import Counters, PerformanceIndex, Retention, Tallies, performance_records
 from app.performance.counters import confusion_cell
-from app.records import Positions, topics_of
+from app.records import Positions
+from tests.makers import a_contract
 
 DAY = 86400
-
-
-def contract(**changes):
-    """A binary contract with windows of a minute and an hour; *changes* to its fields."""
-    fields = {
-        "name": "fraud",
-        "task": "binary",
-        "classes": (False, True),
-        "positive": True,
-        "threshold": 0.5,
-        "topics": topics_of("fraud"),
-        "id_path": ("id",),
-        "key_path": None,
-        "event_time_path": None,
-        "event_time_format": None,
-        "label_horizon_s": 10.0,
-        "join": "keyed",
-        "windows_s": (60, 3600),
-        "features": (),
-    }
-    return Contract(**fields | changes)
+contract = partial(a_contract, classes=(False, True), name="fraud", windows_s=(60, 3600))
 
 
 def predicted(offset, event_at, version=1):
@@ -142,7 +123,7 @@ def test_before_the_first_prediction_there_is_no_event_time():
 
 def test_a_regression_publishes_errors():
     """And no confusion."""
-    of = contract(task="regression", classes=(), positive=None)
+    of = contract(task="regression", classes=())
     tallies = Tallies({}, of, 0)
     events = [predicted(0, 5.0), joined(0, 0, 5.0, y_true=3.0, y_pred=1.0, p_true=math.nan)]
     record = published(tallies.apply(events, Positions(1, 1), event_time_s=5.0), of)["1/all/60/0/0"]

@@ -3,43 +3,15 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from functools import partial
 
 from app.errors import Reason
-from app.features import Contract
 from app.feedback import decode_ledger, rekey_labels, rekey_predictions
-from app.records import topics_of
+from tests.makers import Given, a_contract
 
-CONTRACT = Contract(
-    name="p",
-    task="binary",
-    classes=(0, 1),
-    positive=1,
-    threshold=0.5,
-    topics=topics_of("p"),
-    id_path=("id",),
-    key_path=None,
-    event_time_path=None,
-    event_time_format=None,
-    label_horizon_s=10.0,
-    join="by-id",
-    windows_s=(60,),
-    features=(),
-)
+CONTRACT = a_contract(classes=(0, 1), join="by-id")
 SOURCE = [("source-topic", b"p.features"), ("source-partition", b"1"), ("source-offset", b"40")]
-
-
-@dataclass
-class Event:
-    """A record as the consumer hands it over."""
-
-    value: bytes | None
-    offset: int = 7
-    timestamp: int = 1_700_000_000_250
-    topic: str = "p.predictions"
-    partition: int = 3
-    key: bytes | None = b"entity"
-    headers: list = field(default_factory=list)
+keyed = partial(Given, key=b"entity")
 
 
 def prediction(**changes):
@@ -57,7 +29,7 @@ def only(rekeyed):
 
 def test_a_prediction_is_made_small_and_keyed_by_its_id():
     """Key, value, timestamp and headers are those that docs/contracts.md names; the class is the contract's."""
-    record = only(rekey_predictions([Event(prediction(), headers=[*SOURCE, ("model-sha256", b"f" * 64)])], CONTRACT, 4))
+    record = only(rekey_predictions([keyed(prediction(), headers=[*SOURCE, ("model-sha256", b"f" * 64)])], CONTRACT, 4))
 
     assert record.key == b"e1"
     assert json.loads(record.value) == {"version": 2, "prediction": 1, "event_at": 1.7e9, "score": 0.75}
@@ -74,11 +46,11 @@ def test_a_prediction_is_made_small_and_keyed_by_its_id():
 
 def test_a_prediction_of_another_program_is_its_own_event():
     """Without source headers there are no event headers, and its coordinates are its place on `predictions`."""
-    made = [only(rekey_predictions([Event(prediction(), offset=offset)], CONTRACT, 1)) for offset in (7, 8)]
+    made = [only(rekey_predictions([keyed(prediction(), offset=offset)], CONTRACT, 1)) for offset in (7, 8)]
     assert not any(name.startswith("event-") for name, _ in made[0].headers)
 
     copies = [
-        Event(m.value, at, m.timestamp_ms, "p.ledger", 0, m.key, m.headers) for at, m in enumerate([*made, made[0]])
+        Given(m.value, at, m.timestamp_ms, "p.ledger", 0, m.key, m.headers) for at, m in enumerate([*made, made[0]])
     ]
     seven, eight, again = decode_ledger(copies, CONTRACT).predictions
     assert seven.coordinates == again.coordinates != eight.coordinates
@@ -86,8 +58,8 @@ def test_a_prediction_of_another_program_is_its_own_event():
 
 def test_a_labels_time_is_told_whether_it_was_or_not():
     """`at` is the label's, else its record's timestamp."""
-    told = Event(b'{"id": 5, "label": 1, "at": 3.5, "more": "x"}', topic="p.labels")
-    silent = Event(b'{"id": "5", "label": 0}', topic="p.labels", offset=8, key=None)
+    told = keyed(b'{"id": 5, "label": 1, "at": 3.5, "more": "x"}', topic="p.labels")
+    silent = Given(b'{"id": "5", "label": 0}', topic="p.labels", offset=8, key=None)
     ((_, records),) = rekey_labels([told, silent], CONTRACT, 4).records.items()
 
     assert [(record.key, json.loads(record.value)) for record in records] == [
@@ -98,7 +70,7 @@ def test_a_labels_time_is_told_whether_it_was_or_not():
 
 def test_what_is_bad_is_refused_with_its_place_in_the_batch():
     """The good ones around it are re-keyed."""
-    batch = [Event(b'{"id": "a", "label": 1}'), Event(b"{"), Event(b'{"id": "c", "label": 2}'), Event(None)]
+    batch = [keyed(b'{"id": "a", "label": 1}'), keyed(b"{"), keyed(b'{"id": "c", "label": 2}'), keyed(None)]
     made = rekey_labels(batch, CONTRACT, 4)
 
     assert [(each.position, each.reason) for each in made.rejected] == [
@@ -111,7 +83,7 @@ def test_what_is_bad_is_refused_with_its_place_in_the_batch():
 
 def test_an_id_as_large_as_a_record_is_refused_and_not_sent():
     """A key and a value that no broker takes would stop the partition for ever."""
-    made = rekey_labels([Event(json.dumps({"id": "x" * 1_000_000, "label": 1}).encode())], CONTRACT, 4)
+    made = rekey_labels([keyed(json.dumps({"id": "x" * 1_000_000, "label": 1}).encode())], CONTRACT, 4)
 
     assert [each.reason for each in made.rejected] == [Reason.OVERSIZED]
     assert made.records == {}
@@ -121,14 +93,14 @@ def test_what_somebody_else_wrote_on_the_ledger_topic_is_refused():
     """No key, no value, no source, another topic's, nonsense, and a number that is no class."""
     source = [("source-topic", b"p.labels"), ("source-partition", b"0"), ("source-offset", b"1")]
     events = [
-        Event(b'{"label": 1, "at": 1.0}', key=None, headers=source),
-        Event(None, headers=source),
-        Event(b'{"label": 1, "at": 1.0}'),
-        Event(b'{"label": 1, "at": 1.0}', headers=SOURCE),
-        Event(b'{"label": 1', headers=source),
-        Event(b'{"label": 2, "at": 1.0}', headers=source),
-        Event(prediction(), headers=[("source-topic", b"p.predictions")]),
-        Event(b'{"label": 1, "at": 1.0}', headers=source),
+        Given(b'{"label": 1, "at": 1.0}', key=None, headers=source),
+        keyed(None, headers=source),
+        keyed(b'{"label": 1, "at": 1.0}'),
+        keyed(b'{"label": 1, "at": 1.0}', headers=SOURCE),
+        keyed(b'{"label": 1', headers=source),
+        keyed(b'{"label": 2, "at": 1.0}', headers=source),
+        keyed(prediction(), headers=[("source-topic", b"p.predictions")]),
+        keyed(b'{"label": 1, "at": 1.0}', headers=source),
     ]
     batch = decode_ledger(events, CONTRACT)
 

@@ -2,9 +2,9 @@
 
 import pytest
 
+from tests.makers import a_prediction
 from verify.decode import Label
 from verify.ledger import recount
-from verify.outcomes import Prediction, Source
 
 H = 10.0
 
@@ -12,22 +12,7 @@ H = 10.0
 def predictions(*entries):
     """Predictions as (id, event_at) or (id, event_at, offset of the event)."""
     return [
-        Prediction(
-            offset=offset,
-            timestamp_ms=int(at * 1000),
-            create_time=True,
-            key=None,
-            source=Source("f", 0, rest[0] if rest else offset),
-            sha256="",
-            id=event_id,
-            version=1,
-            prediction="yes",
-            event_at=float(at),
-            score=0.5,
-            scores=None,
-            scored_at=0.0,
-            model="p",
-        )
+        a_prediction(offset, event_id, at, source=rest[0] if rest else None)
         for offset, (event_id, at, *rest) in enumerate(entries)
     ]
 

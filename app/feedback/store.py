@@ -36,6 +36,8 @@ LOCAL_FAULTS = {
 }
 """What RocksDB says when the machine is at fault and not the state, with what to do about it."""
 
+_LOCKED = ("While lock file", "lock hold by current process")
+"""What RocksDB says of a store that is open elsewhere; "block" in a text of damage is another word."""
 
 _DAMAGED = "DAMAGED"
 """A file in the directory of a store in which damage was found: not to be opened any more."""
@@ -122,7 +124,7 @@ class RocksdictStore:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._db = rocksdict.Rdict(str(path), _options(rocksdict, write_buffer_bytes, block_cache_bytes))
         except Exception as error:  # rocksdict raises bare Exception with RocksDB's text
-            if "lock" in str(error).lower():
+            if any(told in str(error) for told in _LOCKED):
                 raise
             raise _fault(path, error) from error
 

@@ -53,3 +53,26 @@ def test_a_scan_over_damage_fails_instead_of_ending_early(tmp_path):
     with pytest.raises(CorruptStore, match="orruption"):
         store.scan(KEYS[0], KEYS[-1] + b"x", len(KEYS) + 1)
     store.close()
+
+
+def test_damage_that_shows_at_the_opening_is_not_taken_for_a_lock(tmp_path):
+    """RocksDB tells of a "block checksum mismatch": the store is made anew, and workers do not end over and over."""
+    path = tmp_path / "ledger"
+    filled(path)
+    for file in path.glob("*.sst"):
+        content = bytearray(file.read_bytes())
+        content[-100:-84] = bytes(16)  # the index of the blocks
+        file.write_bytes(content)
+
+    with pytest.raises(CorruptStore, match="block checksum mismatch"):
+        RocksdictStore(path)
+
+
+def test_a_store_that_is_open_elsewhere_is_not_taken_for_damaged(tmp_path):
+    """Nobody may delete what another still writes to."""
+    path = tmp_path / "ledger"
+    store = RocksdictStore(path)
+    with pytest.raises(Exception, match="lock hold by current process") as caught:
+        RocksdictStore(path)
+    assert not isinstance(caught.value, CorruptStore)
+    store.close()

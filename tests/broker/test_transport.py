@@ -197,6 +197,41 @@ async def test_no_offset_is_committed_before_faust_table_records_are_acknowledge
     assert (await committed(bootstrap, group, topic))[0] == 1
 
 
+async def test_a_commit_asked_for_during_another_commits_what_was_done_since(
+    new_app, running, unique, create_topics, produce, eventually, bootstrap, monkeypatch
+):
+    """Promise 3: the last commit before a rebalance says all that is done, though the timer's is still under way.
+
+    Broken by taking the commit under way for one's own, as Faust does: the new owner repeats what was done since.
+    """
+    topic, seen, began, go_on = unique("in"), [], asyncio.Event(), asyncio.Event()
+    await create_topics({topic: 1})
+    app = new_app(broker_commit_interval=30.0)
+    collector(app, topic, seen)
+
+    async with running(app):
+        await produce(topic, numbered(range(50), 0))
+        await eventually(lambda: len(seen) == 50)
+        flush = app.producer.flush
+
+        async def slow_flush():
+            began.set()
+            await go_on.wait()
+            await flush()
+
+        monkeypatch.setattr(app.producer, "flush", slow_flush)
+        under_way = asyncio.ensure_future(app.consumer.commit())
+        await began.wait()
+        await produce(topic, numbered(range(50, 100), 0))
+        await eventually(lambda: len(seen) == 100)
+        last = asyncio.ensure_future(app.consumer.commit())
+        await asyncio.sleep(0)
+        go_on.set()
+        await asyncio.gather(under_way, last)
+        at_last = await committed(bootstrap, app.conf.id, topic, 1)
+    assert at_last == [100]
+
+
 async def test_a_planned_rebalance_redelivers_nothing(new_app, running, unique, create_topics, produce, eventually):
     """Promise 3: what was done before a worker joins or leaves is committed, and no one processes it again.
 

@@ -15,11 +15,10 @@ import argparse
 import os
 import statistics
 import tempfile
-import threading
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import psutil
 from confluent_kafka import KafkaException
@@ -27,6 +26,7 @@ from rich.console import Console
 from rich.table import Table
 
 from app.embedded import EmbeddedKafka
+from benchmarks.background import Background
 from benchmarks.cluster import LOG_APPEND_TIME, Cluster
 from benchmarks.processes import Running, Unfit, resident_bytes, told
 from benchmarks.report import surroundings, write
@@ -62,43 +62,31 @@ class Sample:
     state_bytes: int
 
 
-class Sender:
+class Sender(Background):
     """Sends events, never more than `allowed(predicted)` altogether, in a thread of its own."""
 
     def __init__(self, cluster: Cluster, job: Job) -> None:
+        super().__init__()
         self.sent = 0
         self.predicted = 0
         """As last looked at."""
         self.allowed: Callable[[int], float] = lambda _: 0.0
-        self.error: BaseException | None = None
         self._cluster, self._job = cluster, job
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stopped.set()
-        self._thread.join()
 
     def pause(self) -> None:
         """Send no more."""
         self.allowed = lambda _: 0.0
 
-    def _run(self) -> None:
-        try:
-            make = record_maker()
-            while not self._stopped.is_set():
-                step = min(MOST, int(self.allowed(self.predicted)) - self.sent)
-                if step < LEAST:
-                    self._stopped.wait(0.01)
-                    continue
-                self._cluster.fill(self._job.features, make, range(self.sent, self.sent + step))
-                self.sent += step
-        except BaseException as error:  # noqa: BLE001  it is raised again where the run is watched
-            self.error = error
+    def work(self) -> None:
+        """Send as many as are allowed, and wait for leave to send more."""
+        make = record_maker()
+        while not self.stopped.is_set():
+            step = min(MOST, int(self.allowed(self.predicted)) - self.sent)
+            if step < LEAST:
+                self.stopped.wait(0.01)
+                continue
+            self._cluster.fill(self._job.features, make, range(self.sent, self.sent + step))
+            self.sent += step
 
 
 class Watch:
@@ -115,8 +103,7 @@ class Watch:
         began_s = time.monotonic()
         while True:
             self._running.check()
-            if self._sender.error:
-                raise self._sender.error
+            self._sender.check()
             if not blind:
                 try:
                     self._sender.predicted = self._cluster.written(self._job.predictions)

@@ -13,15 +13,15 @@ from __future__ import annotations
 import argparse
 import statistics
 import tempfile
-import threading
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
 from app.embedded import EmbeddedKafka
+from benchmarks.background import Background
 from benchmarks.cluster import LOG_APPEND_TIME, Cluster
 from benchmarks.processes import Running, Unfit, resident_bytes, told
 from benchmarks.report import surroundings, write
@@ -49,43 +49,31 @@ class Sample:
     resident_bytes: int
 
 
-class Feeder:
+class Feeder(Background):
     """Fills features and labels, in a thread of its own, as fast as the worker takes them."""
 
     def __init__(self, cluster: Cluster, job: Job, n: int) -> None:
+        super().__init__()
         self.n = n
         self.labels = 0
         self._cluster, self._job = cluster, job
-        self.error: BaseException | None = None
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stopped.set()
-        self._thread.join()
 
     def predictions(self) -> int:
         """How many predictions there are by now."""
         return self._cluster.written(self._job.predictions)
 
-    def _run(self) -> None:
-        try:
-            make = record_maker()
-            for start in range(0, self.n, STEP):
-                while self.predictions() < start - AHEAD:
-                    if self._stopped.wait(0.05):
-                        return
-                numbers = range(start, min(start + STEP, self.n))
-                self._cluster.fill(self._job.features, make, numbers)
-                labelled = range(-(-start // LABEL_EVERY) * LABEL_EVERY, numbers.stop, LABEL_EVERY)
-                self._cluster.fill(self._job.labels, label_maker(make), labelled)
-                self.labels += len(labelled)
-        except BaseException as error:  # noqa: BLE001  # it is raised again where the run is watched
-            self.error = error
+    def work(self) -> None:
+        """Fill both topics, `AHEAD` records ahead of the predictions, until there are `n` events."""
+        make = record_maker()
+        for start in range(0, self.n, STEP):
+            while self.predictions() < start - AHEAD:
+                if self.stopped.wait(0.05):
+                    return
+            numbers = range(start, min(start + STEP, self.n))
+            self._cluster.fill(self._job.features, make, numbers)
+            labelled = range(-(-start // LABEL_EVERY) * LABEL_EVERY, numbers.stop, LABEL_EVERY)
+            self._cluster.fill(self._job.labels, label_maker(make), labelled)
+            self.labels += len(labelled)
 
 
 def label_maker(make: Callable[[int], tuple[bytes, bytes]]) -> Callable[[int], tuple[bytes, bytes]]:
@@ -103,8 +91,7 @@ def watch(running: Running, feeder: Feeder, console: Console) -> list[Sample]:
     moved_s, before = time.monotonic(), 0
     while True:
         running.check()
-        if feeder.error:
-            raise feeder.error
+        feeder.check()
         predictions = feeder.predictions()
         samples.append(Sample(predictions, resident_bytes(running.pid)))
         if len(samples) % 20 == 0:

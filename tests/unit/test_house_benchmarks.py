@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from app.features.contract import Contract
+from benchmarks.background import Background
 from benchmarks.latency import OpenLoop, percentile
 from benchmarks.memory import LABEL_EVERY, Sample, judged, label_maker
 from benchmarks.peers.scoring import FEATURES
@@ -85,3 +86,28 @@ def test_the_worker_takes_the_contract_of_the_benchmark(pipeline: str, tmp_path:
 
     assert (loaded.name, loaded.topics.features, loaded.id_field) == (pipeline, "bench.features", "id")
     assert tuple(feature.name for feature in loaded.features) == FEATURES
+
+
+def test_what_fails_in_the_background_is_raised_where_the_run_is_watched() -> None:
+    """And one that works until its block ends has nothing to raise."""
+
+    class Work(Background):
+        """Fails, or goes on until it is stopped."""
+
+        fails = False
+
+        def work(self) -> None:
+            if self.fails:
+                raise ConnectionError("no Kafka")
+            self.stopped.wait()
+
+    class Failing(Work):
+        fails = True
+
+    with Work() as work:
+        work.check()
+    work.check()
+    with Failing() as failing:
+        pass
+    with pytest.raises(ConnectionError, match="no Kafka"):
+        failing.check()

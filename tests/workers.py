@@ -14,7 +14,6 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from pathlib import Path
 
 import numpy as np
 import onnx
@@ -25,8 +24,7 @@ from onnx import TensorProto, helper, numpy_helper
 from app.features import Contract
 from app.registry import activate_version, publish
 from app.topology.topics import admin_client, ensure_topics, partition_counts
-
-ROOT = Path(__file__).parent.parent
+from tests.programs import ROOT, environment
 
 CONTRACT = """
 name = "{name}"
@@ -197,7 +195,6 @@ class WorkerProcess:
         self.name = name
         self.log = pipeline.folder / f"{name}.log"
         self.ready_file = pipeline.folder / f"{name}.ready"
-        environ = {k: v for k, v in os.environ.items() if not k.startswith("FAUST_ONNX_")}
         given = {
             "broker": pipeline.bootstrap,
             "pipelines": pipeline.name,
@@ -208,13 +205,12 @@ class WorkerProcess:
             "partitions": pipeline.partitions,
             "session_timeout_s": 6,
             "performance_interval_s": 0.2,
-            **settings,
         }
-        environ |= {f"FAUST_ONNX_{key.upper()}": str(value) for key, value in given.items()}
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "app.cli", "worker", "--ready-file", str(self.ready_file)],
-                cwd=code, env=environ, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
+                cwd=code, env=environment(**given | settings),
+                stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
                 preexec_fn=functools.partial(_limit, limits) if limits else None,  # noqa: PLW1509  it only sets limits
             )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Fixtures for applications on the batched transport, run inside the test's own event loop."""
+"""Contracts for the command line, and applications on the batched transport, run inside the test's own event loop."""
 
 from __future__ import annotations
 
@@ -9,6 +9,19 @@ import pytest
 
 from app.records import OutRecord
 from app.transport import BatchApp
+
+
+@pytest.fixture(name="write_contract")
+def _write_contract(unique, tmp_path):
+    """Make a pipeline without topics, in the folder `models`, of a contract's text; its name."""
+
+    def write(text):
+        name = unique()
+        (tmp_path / "models" / name).mkdir(parents=True)
+        (tmp_path / "models" / name / "contract.toml").write_text(text.format(name=name))
+        return name
+
+    return write
 
 
 @pytest.fixture(name="new_app")

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import os
-import subprocess
-import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,6 +11,7 @@ import pytest
 from app.errors import Reason
 from app.features import dead_letter
 from app.records import ModelEvent
+from tests.programs import faust_onnx
 
 pytestmark = pytest.mark.broker
 
@@ -34,35 +32,14 @@ dtype = "float"
 
 
 @pytest.fixture(name="pipeline")
-def _pipeline(unique, tmp_path):
-    """The name of a pipeline with a contract and without topics."""
-    name = unique()
-    (tmp_path / "models" / name).mkdir(parents=True)
-    (tmp_path / "models" / name / "contract.toml").write_text(CONTRACT.format(name=name))
-    return name
+def _pipeline(write_contract):
+    return write_contract(CONTRACT)
 
 
 @pytest.fixture(name="run")
 def _run(bootstrap, pipeline, tmp_path):
-    """Run the command line and return exit code, JSON or text of standard output, and standard error."""
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("FAUST_ONNX_")}
-    environ |= {
-        "FAUST_ONNX_BROKER": bootstrap,
-        "FAUST_ONNX_PIPELINES": pipeline,
-        "FAUST_ONNX_MODELS_DIR": str(tmp_path / "models"),
-        "FAUST_ONNX_PARTITIONS": "2",
-    }
-
-    async def run(*arguments):
-        ended = await asyncio.to_thread(
-            subprocess.run,
-            [sys.executable, "-m", "app.cli", *arguments],
-            capture_output=True, text=True, check=False, env=environ,
-        )  # fmt: skip
-        output = json.loads(ended.stdout) if "--json" in arguments and ended.stdout else ended.stdout
-        return ended.returncode, output, ended.stderr
-
-    return run
+    """The command line on the pipeline."""
+    return partial(faust_onnx, broker=bootstrap, pipelines=pipeline, models_dir=tmp_path / "models", partitions=2)
 
 
 async def test_topics_are_created_once_and_listed(run, pipeline):

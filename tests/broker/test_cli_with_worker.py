@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import socket
-import subprocess
-import sys
 import threading
 import time
 from contextlib import closing
 
 import pytest
 
-from tests.workers import ROOT, linear_model
+from tests.programs import faust_onnx
+from tests.workers import linear_model
 
 pytestmark = pytest.mark.broker
 
@@ -24,16 +22,8 @@ def _cli():
     """Run `faust-onnx` for a pipeline: exit code, JSON or text of standard output, standard error."""
 
     async def run(one, *arguments, **settings):
-        environ = {name: value for name, value in os.environ.items() if not name.startswith("FAUST_ONNX_")}
-        given = {"broker": one.bootstrap, "models_dir": one.models_dir, "partitions": one.partitions, **settings}
-        environ |= {f"FAUST_ONNX_{name.upper()}": str(value) for name, value in given.items()}
-        ended = await asyncio.to_thread(
-            subprocess.run, [sys.executable, "-m", "app.cli", *map(str, arguments)],
-            cwd=ROOT, env=environ, capture_output=True, text=True, check=False, timeout=60,
-        )  # fmt: skip
-        assert "Traceback" not in ended.stderr, ended.stderr
-        output = json.loads(ended.stdout) if "--json" in arguments and ended.stdout else ended.stdout
-        return ended.returncode, output, ended.stderr
+        given = {"broker": one.bootstrap, "models_dir": one.models_dir, "partitions": one.partitions}
+        return await faust_onnx(*arguments, **given | settings)
 
     return run
 

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
-import os
-import subprocess
-import sys
 import time
 import uuid
 from collections import Counter
@@ -23,7 +19,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from app.errors import Reason
 from app.features import Contract
-from tests.workers import ROOT, PipelineUnderTest
+from tests.programs import faust_onnx
+from tests.workers import PipelineUnderTest
 
 pytestmark = pytest.mark.broker
 
@@ -300,17 +297,9 @@ async def test_dead_letters_are_counted_by_topic_and_reason(run):
 
 async def command(run, *arguments):
     """Exit code, JSON and talk of `faust-onnx dead-letters`."""
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("FAUST_ONNX_")}
-    environ |= {
-        "FAUST_ONNX_BROKER": run.pipeline.bootstrap,
-        "FAUST_ONNX_PIPELINES": run.pipeline.name,
-        "FAUST_ONNX_MODELS_DIR": str(run.pipeline.models_dir),
-    }
-    ended = await asyncio.to_thread(
-        subprocess.run, [sys.executable, "-m", "app.cli", "dead-letters", *arguments, "--json"],
-        cwd=ROOT, env=environ, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    return ended.returncode, json.loads(ended.stdout or "null"), ended.stderr
+    one = run.pipeline
+    settings = {"broker": one.bootstrap, "pipelines": one.name, "models_dir": one.models_dir}
+    return await faust_onnx("dead-letters", *arguments, "--json", **settings)
 
 
 async def test_listed_and_shown_as_they_are(run):

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import os
-import subprocess
-import sys
 import time
+from functools import partial
 
 import pytest
 from confluent_kafka import Producer
+
+from tests.programs import faust_onnx
 
 pytestmark = pytest.mark.broker
 
@@ -29,35 +28,14 @@ name = "amount"
 
 
 @pytest.fixture(name="pipeline")
-def _pipeline(unique, tmp_path):
-    """The name of a pipeline with a contract and without topics."""
-    name = unique()
-    (tmp_path / "models" / name).mkdir(parents=True)
-    (tmp_path / "models" / name / "contract.toml").write_text(CONTRACT.format(name=name))
-    return name
+def _pipeline(write_contract):
+    return write_contract(CONTRACT)
 
 
 @pytest.fixture(name="run")
 def _run(bootstrap, pipeline, tmp_path):
-    """Run the command line: exit code, JSON or text of standard output, standard error."""
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("FAUST_ONNX_")}
-    environ |= {
-        "FAUST_ONNX_BROKER": bootstrap,
-        "FAUST_ONNX_PIPELINES": pipeline,
-        "FAUST_ONNX_MODELS_DIR": str(tmp_path / "models"),
-        "FAUST_ONNX_PARTITIONS": str(N),
-    }
-
-    async def run(*arguments):
-        ended = await asyncio.to_thread(
-            subprocess.run,
-            [sys.executable, "-m", "app.cli", *arguments],
-            capture_output=True, text=True, check=False, env=environ,
-        )  # fmt: skip
-        output = json.loads(ended.stdout) if "--json" in arguments and ended.stdout else ended.stdout
-        return ended.returncode, output, ended.stderr
-
-    return run
+    """The command line on the pipeline."""
+    return partial(faust_onnx, broker=bootstrap, pipelines=pipeline, models_dir=tmp_path / "models", partitions=N)
 
 
 @pytest.fixture(name="predicted")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import signal
 import socket
 import subprocess
@@ -16,7 +15,7 @@ from contextlib import contextmanager, suppress
 
 import pytest
 
-from tests.workers import ROOT
+from tests.programs import ROOT, environment
 
 pytestmark = pytest.mark.broker
 
@@ -53,7 +52,6 @@ BY_US = ["-m", "app.cli", "worker"]
 
 def settings_of(one, **settings):
     """The environment of a worker of *one*, and what this process has otherwise."""
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("FAUST_ONNX_")}
     given = {
         "broker": one.bootstrap,
         "pipelines": one.name,
@@ -61,9 +59,8 @@ def settings_of(one, **settings):
         "app_id": f"app-{one.name}",
         "state_dir": one.folder / "state",
         "http": "127.0.0.1:0",
-        **settings,
     }
-    return environ | {f"FAUST_ONNX_{name.upper()}": str(value) for name, value in given.items()}
+    return environment(**given | settings)
 
 
 @contextmanager

@@ -15,8 +15,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.programs import ROOT, environment
+
 pytestmark = pytest.mark.broker
-ROOT = Path(__file__).parents[2]
 SECTION = (ROOT / "README.md").read_text(encoding="utf-8").split("\n## Quick start")[1].split("\n## ")[0]
 TYPED = [
     line.removeprefix("$ ")
@@ -39,10 +40,9 @@ def _shell(start_kafka, tmp_path):
     shutil.copytree(ROOT / "models", tmp_path / "models")
     (tmp_path / "send.py").write_text(PROGRAM, encoding="utf-8")
     bin_dir = Path(sys.executable).parent
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("FAUST_ONNX_")}
-    environ["PATH"] = f"{bin_dir}{os.pathsep}{environ['PATH']}"
     # The port of the README may be taken on the machine that tests.
-    environ |= {"FAUST_ONNX_HTTP": f"127.0.0.1:{free_port()}"}
+    environ = environment(http=f"127.0.0.1:{free_port()}")
+    environ["PATH"] = f"{bin_dir}{os.pathsep}{environ['PATH']}"
     (export,) = [line for line in TYPED if line.startswith("export FAUST_ONNX_")]
     environ |= dict(word.split("=", 1) for word in export.split()[1:])
     environ["FAUST_ONNX_BROKER"] = start_kafka().bootstrap

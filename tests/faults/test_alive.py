@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import shutil
 import signal
 import socket
@@ -17,7 +16,8 @@ import urllib.request
 import pytest
 from confluent_kafka import Producer
 
-from tests.workers import ROOT, linear_model
+from tests.programs import ROOT, environment
+from tests.workers import linear_model
 
 pytestmark = [pytest.mark.broker, pytest.mark.fault]
 
@@ -112,12 +112,10 @@ async def _publish(one, model):
     """Publish and activate *model*, in a process of its own: this one is to ask without delay."""
     path = one.folder / "large.onnx"
     path.write_bytes(model)
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("FAUST_ONNX_")}
-    environ |= {"FAUST_ONNX_BROKER": one.bootstrap, "FAUST_ONNX_MODELS_DIR": str(one.models_dir)}
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "app.cli", "model", "publish", str(path), "--pipeline", one.name, "--activate"),
         cwd=ROOT,
-        env=environ,
+        env=environment(broker=one.bootstrap, models_dir=one.models_dir),
     )
     assert await process.wait() == 0
 

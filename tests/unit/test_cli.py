@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from app.cli import app
 from app.settings import Settings, flag_of
+from tests.programs import environment
 
 COMMANDS = [
     [],
@@ -179,10 +180,9 @@ def test_verify_hands_its_flags_on_and_its_exit_code_back(run, capfd):
 
 def test_the_program_starts_as_a_module():
     """`python -m app.cli` is the command line, with its exit codes."""
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("FAUST_ONNX_")}
     ended = subprocess.run(
         [sys.executable, "-m", "app.cli", "config", "--http", "x"],
-        capture_output=True, text=True, check=False, env=environ,
+        capture_output=True, text=True, check=False, env=environment(),
     )  # fmt: skip
 
     assert (ended.returncode, ended.stderr) == (

@@ -27,3 +27,18 @@ async def faust_onnx(*arguments, **settings):
     assert "Traceback" not in ended.stderr, ended.stderr
     output = json.loads(ended.stdout) if "--json" in arguments and ended.stdout else ended.stdout
     return ended.returncode, output, ended.stderr
+
+
+async def verify(broker, pipeline, models_dir, *flags, report_at):
+    """Run the independent checker: exit code, report for people, report for machines (None if it made none).
+
+    The report for machines is kept in the file *report_at*.
+    """
+    report_at.unlink(missing_ok=True)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "verify", "--broker", broker, "--pipeline", pipeline,
+        "--models-dir", str(models_dir), "--json", str(report_at), *flags,
+        cwd=ROOT, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+    )  # fmt: skip
+    output, _ = await process.communicate()
+    return process.returncode, output.decode(), json.loads(report_at.read_text()) if report_at.exists() else None

@@ -24,7 +24,7 @@ from onnx import TensorProto, helper, numpy_helper
 from app.features import Contract
 from app.registry import activate_version, publish
 from app.topology.topics import admin_client, ensure_topics, partition_counts
-from tests.programs import ROOT, environment
+from tests.programs import ROOT, environment, verify
 
 CONTRACT = """
 name = "{name}"
@@ -171,16 +171,31 @@ class PipelineUnderTest:
     async def _send_label(self, producer, value, key):
         return await producer.send(self.topics.labels, value, key=None if self.contract.is_by_id else key)
 
+    async def outcomes(self, read_all):
+        """Partition and offset, as headers tell them, of every feature record with a prediction or a dead letter."""
+        found = set()
+        for topic in (self.topics.predictions, self.topics.dead_letters):
+            for record in await read_all(topic):
+                headers = dict(record.headers)
+                if headers["source-topic"].decode() == self.topics.features:
+                    found.add((headers["source-partition"], headers["source-offset"]))
+        return found
+
+    async def ledgers(self, read_all):
+        """The newest ledger record of each partition."""
+        newest = {}
+        for record in await read_all(self.topics.performance):
+            if record.key.startswith(b"ledger/") and record.value:
+                told = json.loads(record.value)
+                newest[told["partition"]] = told
+        return newest
+
     async def verify(self, *arguments):
         """Run the independent checker as a program; its report when all holds, else the test fails with it."""
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "verify", "--broker", self.bootstrap, "--pipeline", self.name,
-            "--models-dir", str(self.models_dir), *arguments,
-            cwd=ROOT, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
-        )  # fmt: skip
-        output, _ = await process.communicate()
-        assert process.returncode == 0, output.decode()
-        return output.decode()
+        told = self.folder / "verify.json"
+        code, text, _ = await verify(self.bootstrap, self.name, self.models_dir, *arguments, report_at=told)
+        assert code == 0, text
+        return text
 
     def stop(self):
         """End every worker."""

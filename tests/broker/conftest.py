@@ -1,11 +1,13 @@
-"""Contracts for the command line, and applications on the batched transport, run inside the test's own event loop."""
+"""Contracts for the command line, topics for the checker, and applications on the batched transport."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import time
 
 import pytest
+from aiokafka import AIOKafkaProducer
 
 from app.records import OutRecord
 from app.transport import BatchApp
@@ -20,6 +22,42 @@ def _write_contract(unique, tmp_path):
         (tmp_path / "models" / name).mkdir(parents=True)
         (tmp_path / "models" / name / "contract.toml").write_text(text.format(name=name))
         return name
+
+    return write
+
+
+@pytest.fixture(name="write_hand_made")
+def _write_hand_made(create_topics, bootstrap, tmp_path):
+    """Write a hand-made pipeline: its contract, and its records into topics of its own.
+
+    widths: the partitions of each topic by what its name ends with (`features`). Options are the producer's;
+    with `transactional_id` all records are one transaction.
+    """
+
+    async def write(made, widths, **options):
+        folder = tmp_path / made.name
+        folder.mkdir()
+        (folder / "contract.toml").write_text(made.contract_text)
+        # The hand-made records are of 2023: by default Kafka would delete them as too old.
+        kept = {"retention.ms": "-1"}
+        await create_topics({f"{made.name}.{word}": (n, kept) for word, n in widths.items()})
+        async with (
+            AIOKafkaProducer(bootstrap_servers=bootstrap, linger_ms=5, **options) as producer,
+            producer.transaction() if "transactional_id" in options else contextlib.nullcontext(),
+        ):
+            sent = [
+                await producer.send(
+                    record.topic,
+                    record.value,
+                    key=record.key,
+                    partition=record.partition,
+                    timestamp_ms=record.timestamp_ms,
+                    headers=list(record.headers),
+                )
+                for log in made.records.values()
+                for record in log
+            ]
+            await asyncio.gather(*sent)
 
     return write
 

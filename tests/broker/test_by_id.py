@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import random
 import signal
 from collections import Counter
@@ -24,13 +23,7 @@ async def counted(pipeline, *, n_features, read_all, eventually):
     topics = pipeline.topics
 
     async def all_scored():
-        outcomes = set()
-        for topic in (topics.predictions, topics.dead_letters):
-            for record in await read_all(topic):
-                headers = dict(record.headers)
-                if headers["source-topic"].decode() == topics.features:
-                    outcomes.add((headers["source-partition"], headers["source-offset"]))
-        return len(outcomes) >= n_features
+        return len(await pipeline.outcomes(read_all)) >= n_features
 
     async def all_rekeyed():
         sources = [record for topic in (topics.predictions, topics.labels) for record in await read_all(topic)]
@@ -40,25 +33,15 @@ async def counted(pipeline, *, n_features, read_all, eventually):
 
     async def all_counted():
         ends = {record.partition: record.offset + 1 for record in await read_all(topics.ledger)}
-        told = await ledger_records(topics, read_all)
+        told = await pipeline.ledgers(read_all)
         return all(p in told and told[p]["positions"]["labels"] >= end for p, end in ends.items())
 
     for condition in (all_scored, all_rekeyed, all_counted):
         await eventually(condition, deadline_s=60, every_s=0.3)
     sums = Counter()
-    for told in (await ledger_records(topics, read_all)).values():
+    for told in (await pipeline.ledgers(read_all)).values():
         sums.update({name: n for name, n in told.items() if isinstance(n, int) and name != "partition"})
     return sums
-
-
-async def ledger_records(topics, read_all):
-    """The newest ledger record of each partition."""
-    newest = {}
-    for record in await read_all(topics.performance):
-        if record.key.startswith(b"ledger/") and record.value:
-            told = json.loads(record.value)
-            newest[told["partition"]] = told
-    return newest
 
 
 def place_of(record):
@@ -220,7 +203,7 @@ async def test_positions_are_offsets_of_the_ledger_topic(pipeline, bootstrap, rn
     await one.feed(300, rng=rng)
     await counted(one, n_features=300, read_all=read_all, eventually=eventually)
 
-    newest = {p: told["positions"] for p, told in (await ledger_records(one.topics, read_all)).items()}
+    newest = {p: told["positions"] for p, told in (await one.ledgers(read_all)).items()}
     consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, group_id=f"app-{one.name}", enable_auto_commit=False)
     async with consumer:
         committed = {p: await consumer.committed(TopicPartition(one.topics.ledger, p)) for p in newest}

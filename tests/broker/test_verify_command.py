@@ -1,62 +1,31 @@
 """`python -m verify` on real topics: green for a consistent pipeline, and each seeded violation is found."""
 
 import asyncio
-import importlib.util
-import json
-import sys
-from pathlib import Path
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
+from tests import programs
+from tests import verify_hand_made as hand_made
 from verify.read import KafkaLogs
-
-ROOT = Path(__file__).parents[2]
-_SPEC = importlib.util.spec_from_file_location("verify_hand_made", ROOT / "tests" / "verify_hand_made.py")
-hand_made = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(hand_made)
 
 pytestmark = pytest.mark.broker
 
-# The hand-made records are of 2023: by default Kafka would delete them as too old.
-KEPT = {"retention.ms": "-1"}
-
 
 @pytest.fixture(name="pipeline")
-def _pipeline(unique, create_topics, bootstrap, tmp_path):
+def _pipeline(unique, write_hand_made):
     """Write a hand-made pipeline, perhaps broken by *seed*, into topics of its own; returns it."""
 
     async def write(seed=None, *, transactional=False, compression=None):
         made = hand_made.HandMade(unique())
         if seed is not None:
             seed(made)
-        folder = tmp_path / made.name
-        folder.mkdir()
-        (folder / "contract.toml").write_text(made.contract_text)
-        topics = {f"{made.name}.{word}": (hand_made.N_PARTITIONS.get(word, 2), KEPT) for word in hand_made.TOPICS}
-        await create_topics(topics)
         options = {"transactional_id": unique("t")} if transactional else {}
-        producer = AIOKafkaProducer(bootstrap_servers=bootstrap, linger_ms=5, compression_type=compression, **options)
-        async with producer:
-            if transactional:
-                async with producer.transaction():
-                    await send_all(producer, made)
-            else:
-                await send_all(producer, made)
+        widths = {word: hand_made.N_PARTITIONS.get(word, 2) for word in hand_made.TOPICS}
+        await write_hand_made(made, widths, compression_type=compression, **options)
         return made
 
     return write
-
-
-async def send_all(producer, made):
-    """Send every record of the hand-made logs to its place, in order."""
-    sent = []
-    for log in made.records.values():
-        for record in log:
-            place = {"topic": record.topic, "partition": record.partition, "timestamp_ms": record.timestamp_ms}
-            headers = list(record.headers)
-            sent.append(await producer.send(key=record.key, value=record.value, headers=headers, **place))
-    await asyncio.gather(*sent)
 
 
 @pytest.fixture(name="verify")
@@ -64,16 +33,7 @@ def _verify(bootstrap, tmp_path):
     """Run the command line on a pipeline: (exit code, report for people, report for machines)."""
 
     async def run(made, *flags, broker=bootstrap):
-        told = tmp_path / f"{made.name}.json"
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "verify", "--broker", broker, "--pipeline", made.name),
-            *("--models-dir", str(tmp_path), "--json", str(told), *flags),
-            cwd=ROOT,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
-        output, _ = await process.communicate()
-        return process.returncode, output.decode(), json.loads(told.read_text()) if told.exists() else None
+        return await programs.verify(broker, made.name, tmp_path, *flags, report_at=tmp_path / f"{made.name}.json")
 
     return run
 

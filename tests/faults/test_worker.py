@@ -17,13 +17,7 @@ async def settled(worker, pipeline, *, n_features, read_all, eventually):
     topics = pipeline.topics
 
     async def all_scored():
-        outcomes = set()
-        for topic in (topics.predictions, topics.dead_letters):
-            for record in await read_all(topic):
-                headers = dict(record.headers)
-                if headers["source-topic"].decode() == topics.features:
-                    outcomes.add((headers["source-partition"], headers["source-offset"]))
-        return len(outcomes) >= n_features
+        return len(await pipeline.outcomes(read_all)) >= n_features
 
     await eventually(all_scored, deadline_s=60, every_s=0.3)
 
@@ -33,11 +27,9 @@ async def settled(worker, pipeline, *, n_features, read_all, eventually):
             for record in await read_all(topic):
                 ends[topic, record.partition] = record.offset + 1
         positions = {}
-        for record in await read_all(topics.performance):
-            if record.key.startswith(b"ledger/") and record.value:
-                told = json.loads(record.value)
-                positions[topics.predictions, told["partition"]] = told["positions"]["predictions"]
-                positions[topics.labels, told["partition"]] = told["positions"]["labels"]
+        for partition, told in (await pipeline.ledgers(read_all)).items():
+            positions[topics.predictions, partition] = told["positions"]["predictions"]
+            positions[topics.labels, partition] = told["positions"]["labels"]
         return all(positions.get(tp, 0) >= end for tp, end in ends.items())
 
     await eventually(all_counted, deadline_s=60, every_s=0.3)

@@ -1,17 +1,11 @@
 """The checker passes a clean pipeline and finds each kind of violation that is seeded into it."""
 
-import importlib.util
 import json
-from pathlib import Path
 
 import pytest
 
+from tests import verify_hand_made as hand_made
 from verify.report import CannotCheck
-
-_PATH = Path(__file__).parents[1] / "verify_hand_made.py"
-_SPEC = importlib.util.spec_from_file_location("verify_hand_made", _PATH)
-hand_made = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(hand_made)
 
 Rules = hand_made.Rules
 

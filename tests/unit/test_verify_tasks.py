@@ -1,17 +1,12 @@
 """Predictions of a multiclass task and of a regression against the checker's re-scoring."""
 
 import hashlib
-import importlib.util
 from collections import defaultdict
-from pathlib import Path
 
 import pytest
 from onnx import TensorProto, helper
 
-_PATH = Path(__file__).parents[1] / "verify_hand_made.py"
-_SPEC = importlib.util.spec_from_file_location("verify_hand_made", _PATH)
-hand_made = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(hand_made)
+from tests import verify_hand_made as hand_made
 
 KEYS = {
     "multiclass": ('classes = ["x", "y", "z"]', "vector[3]", 3),

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from tests import programs
 from tests.faults.suite.run import Run
-from tests.workers import ROOT
 
 RSS_MAX_BYTES = 800 << 20
 STATE_MAX_BYTES = 512 << 20
@@ -128,20 +126,14 @@ async def verify(run: Run) -> dict[str, Any]:
     """P1 to P5 by the independent checker; how many records and copies it has seen."""
     told = run.folder / "verify.json"
     copies = ["--exactly-once-run"] if run.case.no_copies else ["--delivery", run.mode]
-    arguments = [
-        "--broker", run.kafka.bootstrap, "--pipeline", run.name, "--models-dir", str(run.pipeline.models_dir),
-        "--json", str(told), "--app-id", f"app-{run.name}", *copies,
-    ]  # fmt: skip
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "verify", *arguments,
-        cwd=ROOT, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
-    )  # fmt: skip
-    output, _ = await process.communicate()
-    report = json.loads(told.read_text()) if told.exists() else {}
+    _, output, report = await programs.verify(
+        run.kafka.bootstrap, run.name, run.pipeline.models_dir, "--app-id", f"app-{run.name}", *copies, report_at=told
+    )
+    report = report or {}
     if not report.get("ok"):
-        (run.folder / "verify.txt").write_bytes(output)
+        (run.folder / "verify.txt").write_text(output)
         found = {name: each["found"] for name, each in report.get("checks", {}).items() if each["found"]}
-        run.must(False, f"verify: {found or output.decode()[-500:]}")
+        run.must(False, f"verify: {found or output[-500:]}")
     checks = report.get("checks", {})
     return {
         "records": checks.get("outcomes", {}).get("checked", 0),

@@ -23,13 +23,15 @@ TRIES = 100
 class Cluster:
     """One Kafka, seen from outside the systems that are measured."""
 
-    def __init__(self, broker: str) -> None:
+    def __init__(self, broker: str, *, partitions: int = N_PARTITIONS) -> None:
+        """*partitions*: how many every topic has."""
         self.broker = broker
+        self.partitions = partitions
         self._admin = AdminClient(client(broker))
 
     def create(self, topic: str, config: Mapping[str, str] | None = None) -> None:
-        """Make *topic* with two partitions."""
-        new = NewTopic(topic, num_partitions=N_PARTITIONS, replication_factor=1, config=dict(config or {}))
+        """Make *topic*."""
+        new = NewTopic(topic, num_partitions=self.partitions, replication_factor=1, config=dict(config or {}))
         for made in self._admin.create_topics([new]).values():
             made.result(30)
 
@@ -45,7 +47,7 @@ class Cluster:
     def written(self, topic: str) -> int:
         """How many records were ever written to *topic*; 0 while it does not exist."""
         latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
-        asked = {TopicPartition(topic, partition): latest for partition in range(N_PARTITIONS)}
+        asked = {TopicPartition(topic, partition): latest for partition in range(self.partitions)}
         for _ in range(TRIES):
             try:
                 return sum(answer.result(10).offset for answer in self._admin.list_offsets(asked).values())
@@ -62,8 +64,9 @@ class Cluster:
         """Write the records of *numbers* and wait until all are acknowledged; a number's remainder is its partition."""
         producer = Producer({**client(self.broker), "linger.ms": 20, "batch.size": 1 << 20, "enable.idempotence": True})
         for start in range(0, len(numbers), FILL_BATCH):
-            for partition in range(N_PARTITIONS):
-                mine = [number for number in numbers[start : start + FILL_BATCH] if number % N_PARTITIONS == partition]
+            batch = numbers[start : start + FILL_BATCH]
+            for partition in range(self.partitions):
+                mine = [number for number in batch if number % self.partitions == partition]
                 messages = [dict(zip(("key", "value"), make(number), strict=True)) for number in mine]
                 producer.produce_batch(topic, messages, partition=partition, on_delivery=raise_error)
             while len(producer) > 10 * FILL_BATCH:
@@ -75,7 +78,7 @@ class Cluster:
         consumer = Consumer({**client(self.broker), "group.id": "unused", "enable.auto.commit": False})
         found: list[Message] = []
         try:
-            for partition in range(N_PARTITIONS):
+            for partition in range(self.partitions):
                 consumer.assign([TopicPartition(topic, partition, 0)])
                 found += consumer.consume(n, timeout=10)
         finally:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.cluster import N_PARTITIONS
 from benchmarks.processes import Running, Unfit
 from benchmarks.workload import contract
 
@@ -83,7 +82,7 @@ def environment(job: Job, cluster: Cluster) -> dict[str, str]:
         "FAUST_ONNX_STATE_DIR": str(folder / "state"),
         "FAUST_ONNX_APP_ID": job.name,
         "FAUST_ONNX_HTTP": job.http,
-        "FAUST_ONNX_PARTITIONS": str(N_PARTITIONS),
+        "FAUST_ONNX_PARTITIONS": str(cluster.partitions),
         "FAUST_ONNX_DELIVERY": "exactly_once" if job.system == OURS_EXACTLY_ONCE else "at_least_once",
     }
 

@@ -31,7 +31,7 @@ from benchmarks.cluster import LOG_APPEND_TIME, Cluster
 from benchmarks.processes import Running, Unfit, resident_bytes, told
 from benchmarks.report import surroundings, write
 from benchmarks.systems import OURS, Job, publish, start_worker
-from benchmarks.workload import record_maker, trained_model
+from benchmarks.workloads import WORKLOADS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,7 +79,7 @@ class Sender(Background):
 
     def work(self) -> None:
         """Send as many as are allowed, and wait for leave to send more."""
-        make = record_maker()
+        make = self._job.workload.record_maker()
         while not self.stopped.is_set():
             step = min(MOST, int(self.allowed(self.predicted)) - self.sent)
             if step < LEAST:
@@ -173,7 +173,7 @@ def run(scale: float, console: Console) -> dict[str, Any]:
     """All phases on one worker; *scale* is the part of their length."""
     with EmbeddedKafka.start() as kafka, tempfile.TemporaryDirectory(prefix="faust-onnx-bench-") as folder:
         cluster = Cluster(kafka.bootstrap)
-        job = Job(OURS, "bounds", "bounds.features", trained_model(), Path(folder))
+        job = Job(OURS, "bounds", "bounds.features", WORKLOADS["a"], Path(folder))
         cluster.create(job.features, LOG_APPEND_TIME)
         publish(job, cluster)
         with start_worker(job, cluster) as running, Sender(cluster, job) as sender:

@@ -28,7 +28,7 @@ from benchmarks.cluster import LOG_APPEND_TIME, N_PARTITIONS, Cluster, client, r
 from benchmarks.processes import Unfit, told
 from benchmarks.report import surroundings, write
 from benchmarks.systems import OURS, SYSTEMS, Job, start
-from benchmarks.workload import record_maker, trained_model
+from benchmarks.workloads import WORKLOADS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -136,12 +136,13 @@ def summarised(latencies_s: list[float], loop: OpenLoop) -> dict[str, Any]:
 
 def run(systems: Sequence[str], *, rate: float, warm_up_s: float, seconds: float, console: Console) -> dict[str, Any]:
     """The summary of each of *systems*, one after the other."""
-    model, make = trained_model(), record_maker()
+    workload = WORKLOADS["a"]
+    make = workload.record_maker()
     summary = {}
     with EmbeddedKafka.start() as kafka, tempfile.TemporaryDirectory(prefix="faust-onnx-bench-") as folder:
         cluster = Cluster(kafka.bootstrap)
         for system in systems:
-            job = Job(system, f"late-{system}", f"late-{system}.events", model, Path(folder))
+            job = Job(system, f"late-{system}", f"late-{system}.events", workload, Path(folder))
             cluster.create(job.features, LOG_APPEND_TIME)
             loop = OpenLoop(cluster.broker, job.features, make, rate)
             with nullcontext() if system == KAFKA_ALONE else start(job, cluster) as running:

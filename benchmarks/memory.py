@@ -26,7 +26,7 @@ from benchmarks.cluster import LOG_APPEND_TIME, Cluster
 from benchmarks.processes import Running, Unfit, resident_bytes, told
 from benchmarks.report import surroundings, write
 from benchmarks.systems import OURS, Job, publish, start_worker
-from benchmarks.workload import record_maker, trained_model
+from benchmarks.workloads import WORKLOADS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,7 +64,7 @@ class Feeder(Background):
 
     def work(self) -> None:
         """Fill both topics, `AHEAD` records ahead of the predictions, until there are `n` events."""
-        make = record_maker()
+        make = self._job.workload.record_maker()
         for start in range(0, self.n, STEP):
             while self.predictions() < start - AHEAD:
                 if self.stopped.wait(0.05):
@@ -143,7 +143,7 @@ def run(n: int, console: Console) -> dict[str, Any]:
     """Memory and restarts of one worker that scores *n* events, and as many before them."""
     with EmbeddedKafka.start() as kafka, tempfile.TemporaryDirectory(prefix="faust-onnx-bench-") as folder:
         cluster = Cluster(kafka.bootstrap)
-        job = Job(OURS, "memory", "memory.features", trained_model(), Path(folder), label_horizon_s=HORIZON_S)
+        job = Job(OURS, "memory", "memory.features", WORKLOADS["a"], Path(folder), label_horizon_s=HORIZON_S)
         cluster.create(job.features, LOG_APPEND_TIME | KEEP_LITTLE)
         publish(job, cluster)
         with start_worker(job, cluster) as running:

@@ -35,7 +35,7 @@ from benchmarks.processes import Running, Unfit, told
 from benchmarks.report import surroundings, write
 from benchmarks.starts import Start, ask, free_port, watch_start
 from benchmarks.systems import OURS, Job, publish, start_worker
-from benchmarks.workload import record_maker, trained_model
+from benchmarks.workloads import WORKLOADS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -168,7 +168,8 @@ class WorkerUnderTest:
         self._cluster = cluster
         self._port = free_port()
         self.url = f"http://127.0.0.1:{self._port}"
-        self.job = Job(OURS, PIPELINE, f"{PIPELINE}.features", trained_model(), folder, http=f"127.0.0.1:{self._port}")
+        http = f"127.0.0.1:{self._port}"
+        self.job = Job(OURS, PIPELINE, f"{PIPELINE}.features", WORKLOADS["a"], folder, http=http)
 
     def start(self) -> tuple[Running, Start]:
         """A worker that is ready."""
@@ -183,7 +184,7 @@ class WorkerUnderTest:
         cluster, job = self._cluster, self.job
         cluster.create(job.features, LOG_APPEND_TIME)
         publish(job, cluster)
-        make = record_maker()
+        make = job.workload.record_maker()
         cluster.fill(job.features, make, range(n))
         labelled = range(0, n, LABEL_EVERY)
         expected = Known(n, n, len(labelled))

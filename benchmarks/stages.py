@@ -1,6 +1,6 @@
 """Where a worker's time goes: processor time per event of each stage by itself, one process, no Kafka, no other thread.
 
-    python -m benchmarks.stages [--batch 4000]
+    python -m benchmarks.stages [--workload a] [--batch 4000]
 
 It finds the stage that is slow. It does not add up to what a worker takes: fetching, sending and the switches between
 threads come on top.
@@ -26,12 +26,13 @@ from app.feedback.ledger import Ledger
 from app.feedback.store import RocksdictStore
 from app.performance.tallies import Tallies
 from app.scoring import Scorer, score_batch
-from benchmarks.workload import contract, record_maker, trained_model
+from benchmarks.workloads import WORKLOADS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from app.records import OutRecord, Record
+    from benchmarks.workloads import Workload
 
 PIPELINE = "stages"
 
@@ -67,9 +68,9 @@ class Stopwatch:
         self._since_s = time.process_time()
 
 
-def batches(size: int, n: int) -> Iterator[list[Record]]:
+def batches(workload: Workload, size: int, n: int) -> Iterator[list[Record]]:
     """*n* batches of *size* feature records of one partition, a millisecond for every fifty."""
-    make = record_maker()
+    make = workload.record_maker()
     for start in range(0, size * n, size):
         yield [
             Fetched("features", 0, offset, 1_700_000_000_000 + offset // 50, *make(offset), ())
@@ -84,17 +85,17 @@ def built(records: Sequence[OutRecord]) -> None:
         builder.append(key=record.key, value=record.value, timestamp=record.timestamp_ms, headers=record.headers)
 
 
-def run(size: int, n: int, folder: Path) -> dict[str, list[float]]:
+def run(workload: Workload, size: int, n: int, folder: Path) -> dict[str, list[float]]:
     """Seconds of each stage for each of *n* batches."""
     path = folder / "contract.toml"
-    path.write_text(contract(PIPELINE, "features"))
+    path.write_text(workload.contract(PIPELINE, "features"))
     loaded = Contract.load(path)
-    scorer = Scorer.load(trained_model().read_bytes(), loaded, version=1, sha256="0" * 64)
+    scorer = Scorer.load(workload.trained_model().read_bytes(), loaded, version=1, sha256="0" * 64)
     decoder, rows = BatchDecoder(loaded), dict[str, bytes]()
     tallies = Tallies(rows, loaded, 0)
     ledger = Ledger(RocksdictStore(folder / "ledger"), loaded, waypoints=tallies.waypoints())
     watch = Stopwatch()
-    for records in batches(size, n):
+    for records in batches(workload, size, n):
         watch.start()
         decoded = decoder.decode(records)
         watch.lap("decode")
@@ -126,12 +127,15 @@ def run(size: int, n: int, folder: Path) -> dict[str, list[float]]:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="benchmarks.stages", description="Processor time per event, by stage.")
+    parser.add_argument("--workload", choices=WORKLOADS, default="a", help="which records and model (a)")
     parser.add_argument("--batch", type=int, default=4000, help="records in a batch (4,000)")
     parser.add_argument("--batches", type=int, default=50, help="how many batches (50)")
     arguments = parser.parse_args()
+    workload = WORKLOADS[arguments.workload]
     with tempfile.TemporaryDirectory(prefix="faust-onnx-bench-") as folder:
-        took_s = run(arguments.batch, arguments.batches, Path(folder))
-    table = Table("stage", "median µs/event", "last µs/event", title=f"batches of {arguments.batch:,}")
+        took_s = run(workload, arguments.batch, arguments.batches, Path(folder))
+    title = f"({workload.letter}) {workload.about}; batches of {arguments.batch:,}"
+    table = Table("stage", "median µs/event", "last µs/event", title=title)
     for stage, laps_s in took_s.items():
         table.add_row(
             stage, *(f"{each / arguments.batch * 1e6:.2f}" for each in (statistics.median(laps_s), laps_s[-1]))

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.processes import Running, Unfit
-from benchmarks.workload import contract
 
 if TYPE_CHECKING:
     from benchmarks.cluster import Cluster
+    from benchmarks.workloads import Workload
 
 OURS = "ours"
 OURS_EXACTLY_ONCE = "ours-exactly-once"
@@ -32,7 +32,8 @@ class Job:
     name: str
     """Names its consumer group and topics; never used twice on one Kafka."""
     features: str
-    model: Path
+    """The topic of the records."""
+    workload: Workload
     folder: Path
     label_horizon_s: int = 3600
     http: str = "127.0.0.1:0"
@@ -42,6 +43,11 @@ class Job:
     def is_ours(self) -> bool:
         """Whether it is our worker, in whatever mode."""
         return self.system in (OURS, OURS_EXACTLY_ONCE)
+
+    @property
+    def model(self) -> Path:
+        """The ONNX file that it scores with."""
+        return self.workload.trained_model()
 
     @property
     def predictions(self) -> str:
@@ -68,8 +74,8 @@ def start(job: Job, cluster: Cluster) -> Running:
         publish(job, cluster)
         return start_worker(job, cluster)
     cluster.create(job.predictions)
-    module = PEERS[job.system]
-    return Running(["-m", module, cluster.broker, job.features, job.predictions, str(job.model), job.name], log=log)
+    arguments = (cluster.broker, job.features, job.predictions, str(job.model), job.name, job.workload.shape)
+    return Running(["-m", PEERS[job.system], *arguments], log=log)
 
 
 def environment(job: Job, cluster: Cluster) -> dict[str, str]:
@@ -91,7 +97,8 @@ def publish(job: Job, cluster: Cluster) -> None:
     """Write the contract of *job*, make its topics and put its model into force, as a user would."""
     models = job.folder / job.name / "models" / job.name
     models.mkdir(parents=True)
-    (models / "contract.toml").write_text(contract(job.name, job.features, label_horizon_s=job.label_horizon_s))
+    contract = job.workload.contract(job.name, job.features, label_horizon_s=job.label_horizon_s)
+    (models / "contract.toml").write_text(contract)
     steps = (
         ["topics", "create", "--pipeline", job.name],
         ["model", "publish", str(job.model), "--pipeline", job.name, "--version", "1", "--activate", "--json"],

@@ -26,7 +26,7 @@ from benchmarks.peers.scoring import Scoring
 from benchmarks.processes import Running, Unfit, cpu_seconds, told
 from benchmarks.report import surroundings, write
 from benchmarks.systems import OURS, OURS_EXACTLY_ONCE, SYSTEMS, Job, start
-from benchmarks.workload import record_maker, trained_model
+from benchmarks.workloads import WORKLOADS
 
 FEATURES = "bench.features"
 WARM_UP = 0.2
@@ -100,18 +100,18 @@ def compare(cluster: Cluster, job: Job, scoring: Scoring) -> None:
 
 def run(*, n: int, rounds: int, window_s: float, systems: tuple[str, ...], console: Console) -> dict[str, list[Rate]]:
     """The runs of each of *systems*."""
-    model = trained_model()
-    scoring = Scoring(model)
+    workload = WORKLOADS["a"]
+    scoring = Scoring(workload.trained_model(), workload.shape)
     rates: dict[str, list[Rate]] = {system: [] for system in systems}
     with EmbeddedKafka.start() as kafka, tempfile.TemporaryDirectory(prefix="faust-onnx-bench-") as folder:
         cluster = Cluster(kafka.bootstrap)
         cluster.create(FEATURES, LOG_APPEND_TIME)
         console.print(f"filling a topic with {n:,} records")
-        cluster.fill(FEATURES, record_maker(), range(n))
+        cluster.fill(FEATURES, workload.record_maker(), range(n))
         for number in range(1, rounds + 1):
             turn = (number - 1) % len(systems)
             for system in systems[turn:] + systems[:turn]:
-                job = Job(system, f"bench-{system}-{number}", FEATURES, model, Path(folder))
+                job = Job(system, f"bench-{system}-{number}", FEATURES, workload, Path(folder))
                 with start(job, cluster) as running:
                     rate = measure(running, cluster, job, n=n, window_s=window_s)
                 compare(cluster, job, scoring)

@@ -11,9 +11,8 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from benchmarks.peers.scoring import Scoring
 
 
-async def run(broker: str, features: str, predictions: str, model: str, group: str) -> None:
+async def run(broker: str, features: str, predictions: str, group: str, scoring: Scoring) -> None:
     """Score until killed."""
-    scoring = Scoring(Path(model))
     consumer = AIOKafkaConsumer(
         features,
         bootstrap_servers=broker,
@@ -43,4 +42,5 @@ async def run(broker: str, features: str, predictions: str, model: str, group: s
 
 
 if __name__ == "__main__":
-    uvloop.run(run(*sys.argv[1:]))
+    broker, features, predictions, model, group, shape = sys.argv[1:]
+    uvloop.run(run(broker, features, predictions, group, Scoring(Path(model), shape)))

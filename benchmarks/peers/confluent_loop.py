@@ -16,9 +16,8 @@ def check(error: KafkaError | None, _message: Message) -> None:
         raise KafkaException(error)
 
 
-def run(broker: str, features: str, predictions: str, model: str, group: str) -> None:
+def run(broker: str, features: str, predictions: str, group: str, scoring: Scoring) -> None:
     """Score until killed."""
-    scoring = Scoring(Path(model))
     consumer = Consumer(
         {
             "bootstrap.servers": broker,
@@ -54,4 +53,5 @@ def run(broker: str, features: str, predictions: str, model: str, group: str) ->
 
 
 if __name__ == "__main__":
-    run(*sys.argv[1:])
+    broker, features, predictions, model, group, shape = sys.argv[1:]
+    run(broker, features, predictions, group, Scoring(Path(model), shape))

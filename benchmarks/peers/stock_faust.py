@@ -14,9 +14,8 @@ import faust
 from benchmarks.peers.scoring import Scoring
 
 
-def create_app(broker: str, features: str, predictions: str, model: str, group: str) -> faust.App:
+def create_app(broker: str, features: str, predictions: str, group: str, scoring: Scoring) -> faust.App:
     """The app with its one agent."""
-    scoring = Scoring(Path(model))
     app = faust.App(
         group,
         broker=f"kafka://{broker}",
@@ -46,6 +45,7 @@ def create_app(broker: str, features: str, predictions: str, model: str, group: 
 
 
 if __name__ == "__main__":
-    app = create_app(*sys.argv[1:])
+    broker, features, predictions, model, group, shape = sys.argv[1:]
+    app = create_app(broker, features, predictions, group, Scoring(Path(model), shape))
     sys.argv = ["stock-faust", "--loop", "uvloop", "worker", "-l", "warn", "--without-web"]
     app.main()

@@ -13,7 +13,7 @@ from benchmarks.latency import OpenLoop, percentile
 from benchmarks.memory import LABEL_EVERY, Sample, judged, label_maker
 from benchmarks.peers.scoring import FEATURES
 from benchmarks.throughput import Rate, medians
-from benchmarks.workload import contract, record_maker
+from benchmarks.workloads import WORKLOADS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,7 +33,7 @@ def test_percentiles_are_values_that_were_seen() -> None:
 
 def test_a_record_is_due_by_the_schedule_and_not_by_the_one_before_it() -> None:
     """The open loop: what was late before does not move what is due next."""
-    loop = OpenLoop("", "", record_maker(), rate=1000.0, started_s=5.0)
+    loop = OpenLoop("", "", WORKLOADS["a"].record_maker(), rate=1000.0, started_s=5.0)
 
     assert loop.due_s(2500) == 7.5
 
@@ -59,7 +59,7 @@ def test_medians_and_ratios_to_ours() -> None:
 
 def test_records_have_ids_of_their_own_and_all_features() -> None:
     """Ids never repeat, although rows do."""
-    make = record_maker()
+    make = WORKLOADS["a"].record_maker()
     values = [json.loads(make(number)[1]) for number in (0, 1, 20_000)]
 
     assert [value.pop("id") for value in values] == ["e-0", "e-1", "e-20000"]
@@ -69,7 +69,7 @@ def test_records_have_ids_of_their_own_and_all_features() -> None:
 
 def test_labels_carry_key_and_id_of_their_event() -> None:
     """So that the ledger can join them."""
-    make = record_maker()
+    make = WORKLOADS["a"].record_maker()
     key, value = label_maker(make)(3 * LABEL_EVERY)
 
     assert key == make(3 * LABEL_EVERY)[0]
@@ -80,7 +80,7 @@ def test_labels_carry_key_and_id_of_their_event() -> None:
 def test_the_worker_takes_the_contract_of_the_benchmark(pipeline: str, tmp_path: Path) -> None:
     """Names, topics and features are what the benchmark writes."""
     path = tmp_path / "contract.toml"
-    path.write_text(contract(pipeline, "bench.features"))
+    path.write_text(WORKLOADS["a"].contract(pipeline, "bench.features"))
 
     loaded = Contract.load(path)
 

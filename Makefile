@@ -92,8 +92,11 @@ bench-stages: $(READY)  ## Show the processor time per event of each stage by it
 lock: $(READY)  ## Compile requirements/*.in into hash-locked files; ARGS=--upgrade for newer versions
 	$(COMPILE) $(ARGS) requirements/worker.in -o requirements/worker.txt
 	$(COMPILE) $(ARGS) requirements/dev.in -o requirements/dev.txt
+	@# the peers score with the product's versions; its other packages would exclude Quix Streams
+	sed -nE 's/ *\\$$//; /^(msgspec|numpy|onnxruntime|protobuf)==/p' requirements/worker.txt \
+		| $(COMPILE) $(ARGS) -c - benchmarks/peers/requirements.in -o benchmarks/peers/requirements.txt
 
 .PHONY: clean
-clean:  ## Remove .venv and every cache of the project folder
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build *.egg-info .coverage
+clean:  ## Remove .venv, .venv-peers and every cache of the project folder
+	rm -rf .venv .venv-peers .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build *.egg-info .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

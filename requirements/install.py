@@ -46,11 +46,14 @@ def create(venv: Path) -> None:
         sys.exit(f"{text}\n\n{sys.executable} cannot make a virtual environment (Debian: apt install python3-venv)")
 
 
-def install(venv: Path, lock: Path) -> None:
-    """Install exactly what *lock* names into *venv*, showing how far it is; on failure pip's own words and exit 1."""
+def install(venv: Path, lock: Path, *, megabytes: int = 220) -> None:
+    """Install exactly what *lock* names into *venv*, showing how far it is; on failure pip's own words and exit 1.
+
+    *megabytes* is what there is to fetch, for the reader.
+    """
     pip = [str(venv / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "install"]
     total = locked(lock)
-    say(f"installing up to {total} locked packages (about 220 MB, once)")
+    say(f"installing up to {total} locked packages (about {megabytes} MB, once)")
     command = [*pip, "--require-hashes", "--progress-bar", "off", "-r", str(lock)]
     lines: list[str] = []
     seen = 0

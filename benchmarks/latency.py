@@ -1,117 +1,96 @@
 """How late a prediction is: from the moment its event was due to be sent until an observer can read the prediction.
 
-An open loop: record i is due at start + i / rate, whatever became of the ones before it, and its latency counts from
-when it was *due*. A system that stalls for a second is charged for every event that was due in that second (no
-coordinated omission). `kafka-alone` is the same measurement of the feature records themselves: what the sender, Kafka
-and the observer take without anybody in between.
+An open loop (benchmarks/open_loop.py): record i is due at a time that was fixed beforehand, whatever became of the ones
+before it, and its latency counts from when it was *due*. A system that stalls for a second is charged for every event
+that was due in that second (no coordinated omission). `kafka-alone` is the same measurement of the feature records
+themselves: what the sender, Kafka and the observer take without anybody in between. Sender, observer and system are
+a process each.
+
+The rates are 100, 1,000 and 10,000 events/s, and 70 % of saturation. Saturation is what our worker carries when there
+is always more to do, while the same sender and observer share the machine with it: a closed loop, measured first in
+the same run. Each system is started once, is warmed up at 1,000 events/s, and takes the rates one after the other.
+
+At a rate that it cannot carry a system is *saturated*: a prediction came more than ten seconds late or not at all, or
+over the window, and over a second one, latency more than doubled and rose by more than half a second. Its latency would
+say how long was measured and nothing else, so none is given; a higher rate is not tried.
 """
 
 from __future__ import annotations
 
 import argparse
 import gc
-import sys
+import math
 import tempfile
-import threading
 import time
-from contextlib import nullcontext
-from dataclasses import dataclass, field
+from contextlib import closing, contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from confluent_kafka import Consumer, Producer, TopicPartition
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 
 from app.embedded import EmbeddedKafka
-from benchmarks.cluster import LOG_APPEND_TIME, N_PARTITIONS, Cluster, client, raise_error
-from benchmarks.processes import Unfit, told
+from benchmarks.cluster import LOG_APPEND_TIME, N_PARTITIONS, Cluster
+from benchmarks.observer import Observer
+from benchmarks.open_loop import AHEAD_S, AT_ONCE, Plan, Sender
+from benchmarks.processes import Running, Unfit, told
 from benchmarks.report import surroundings, write
 from benchmarks.systems import OURS, SYSTEMS, Job, start
 from benchmarks.workloads import WORKLOADS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Iterator, Sequence
+
+    from benchmarks.open_loop import Maker
 
 KAFKA_ALONE = "kafka-alone"
+RIVALS = ("quix-streams", "kafka-streams-ort")
+"""Whose latency ours is to be below."""
+COMPARED = (KAFKA_ALONE, OURS, *RIVALS, "aiokafka-loop")
 FIRST_S = 120.0
-"""How long the first prediction may take."""
-LAST_S = 30.0
-"""How long after the last event was sent its prediction may come."""
+"""How long it may take until all predictions of the warm-up are there."""
+WARM_UP_RATE = 1000.0
+SHARE = 0.7
+"""Of saturation: the highest rate."""
+AT_SHARE = "70 % of saturation"
+"""How results call it."""
+CLOSED_LOOP_AHEAD = 50_000
+"""Records that wait while saturation is measured."""
 PER_MILLE = {"p50_ms": 500, "p99_ms": 990, "p99.9_ms": 999}
+GOAL_P99_MS = 15.0
+"""Of ours, at 1,000 events/s."""
 
 
-@dataclass
-class OpenLoop:
-    """Sends records at a fixed rate in a thread of its own, until `stop`."""
+@dataclass(frozen=True)
+class Step:
+    """A rate at which latencies are measured."""
 
-    broker: str
-    topic: str
-    make: Callable[[int], tuple[bytes, bytes]]
+    name: str
     rate: float
-    started_s: float = 0.0
-    sent: int = 0
-    latest_s: float = 0.0
-    """How far the sender was behind its own schedule, at worst: it is part of the latency, and bad when large."""
-    _stopped: threading.Event = field(default_factory=threading.Event)
-
-    def due_s(self, number: int) -> float:
-        """When record *number* is to be sent, on the monotonic clock."""
-        return self.started_s + number / self.rate
-
-    def run(self) -> None:
-        """Send each record when it is due, or at once if that has passed."""
-        producer = Producer({**client(self.broker), "linger.ms": 0, "acks": "all"})
-        producer.list_topics(self.topic, timeout=30)  # connected before the first is due
-        self.started_s = time.monotonic()
-        while not self._stopped.is_set():
-            ahead_s = self.due_s(self.sent) - time.monotonic()
-            if ahead_s > 0:
-                time.sleep(ahead_s)
-            key, value = self.make(self.sent)
-            producer.produce(self.topic, value, key, partition=self.sent % N_PARTITIONS, on_delivery=raise_error)
-            self.latest_s = max(self.latest_s, time.monotonic() - self.due_s(self.sent))
-            self.sent += 1
-            producer.poll(0)
-        producer.flush()
-
-    def stop(self) -> None:
-        """Send no more."""
-        self._stopped.set()
+    seconds: float
 
 
-def observe(cluster: Cluster, topic: str, loop: OpenLoop, *, warm_up_s: float, seconds: float) -> list[float]:
-    """The latencies, seconds, of all records due in *seconds* after a warm-up that begins with the first one seen.
+@dataclass(frozen=True)
+class Lengths:
+    """How long a run measures what, in seconds."""
 
-    Unfit when one is missing in the end.
-    """
-    consumer = Consumer({**client(cluster.broker), "group.id": "unused", "enable.auto.commit": False})
-    consumer.assign([TopicPartition(topic, partition, 0) for partition in range(N_PARTITIONS)])
-    sender = threading.Thread(target=loop.run, daemon=True)
-    sender.start()
-    give_up_s = time.monotonic() + FIRST_S
-    first = last = -1
-    latency_s: dict[int, float] = {}
-    try:
-        while last < 0 or len(latency_s) < last - first:
-            message = consumer.poll(0.2)
-            now_s = time.monotonic()
-            if now_s > give_up_s:
-                raise Unfit(f"{len(latency_s)} of {max(last - first, 1)} predictions were seen in time")
-            if message is None or message.error():
-                continue
-            number = int((message.value() or b"").split(b'"', 5)[3][2:])  # {"id":"e-<number>",...
-            if last < 0:
-                first = loop.sent + int(warm_up_s * loop.rate)
-                last = first + int(seconds * loop.rate)
-                give_up_s = loop.due_s(last) + LAST_S
-            if first <= number < last:
-                latency_s.setdefault(number, now_s - loop.due_s(number))
-    finally:
-        loop.stop()
-        sender.join()
-        consumer.close()
-    return list(latency_s.values())
+    warm_up_s: float
+    lead_in_s: float
+    """At each rate, before latencies count."""
+    steps: tuple[Step, ...]
+    at_share_s: float
+    """At the share of saturation, and for saturation itself."""
+
+
+FULL = Lengths(8.0, 3.0, (Step("100", 100, 40), Step("1000", 1000, 45), Step("10000", 10_000, 20)), 20)
+QUICK = Lengths(4.0, 1.0, (Step("100", 100, 4), Step("1000", 1000, 4), Step("10000", 10_000, 3)), 3)
+
+
+def make_events() -> Maker:
+    """What makes the records; called in the process that sends."""
+    return WORKLOADS["a"].record_maker()
 
 
 def percentile(ordered: Sequence[float], per_mille: int) -> float:
@@ -123,66 +102,168 @@ def percentile(ordered: Sequence[float], per_mille: int) -> float:
     return ordered[-(-per_mille * len(ordered) // 1000) - 1]
 
 
-def summarised(latencies_s: list[float], loop: OpenLoop) -> dict[str, Any]:
-    """Percentiles in milliseconds."""
-    ordered = sorted(latencies_s)
-    return {
-        "events": len(ordered),
-        **{name: round(percentile(ordered, per_mille) * 1000, 3) for name, per_mille in PER_MILLE.items()},
-        "max_ms": round(ordered[-1] * 1000, 3),
-        "sender_latest_ms": round(loop.latest_s * 1000, 3),
-    }
+class Session:
+    """One system, running, and what is asked of it: a sender fills its features, an observer reads its predictions."""
+
+    def __init__(self, job: Job, cluster: Cluster, sender: Sender, running: Running | None, lengths: Lengths) -> None:
+        self._job, self._sender, self._running, self._lengths = job, sender, running, lengths
+        self._observer = Observer(cluster, job.predictions if running else job.features)
+        self._next = 0
+
+    def close(self) -> None:
+        """Read no more."""
+        self._observer.close()
+
+    def warm_up(self) -> None:
+        """Send records until there is a prediction of each; Unfit if that takes too long."""
+        plan = self._begin(WARM_UP_RATE, int(WARM_UP_RATE * self._lengths.warm_up_s))
+        seen = self._observer.watch(plan, late_s=FIRST_S, check=self._check)
+        self._sender.finish(now=True)
+        if seen.missing:
+            log = self._running.last_lines() if self._running else ""
+            raise Unfit(f"{self._job.system}: {seen.missing} of {plan.n} predictions never came\n{log}")
+
+    def saturation(self) -> float:
+        """Predictions per second when there is always more to do."""
+        plan = self._begin(AT_ONCE, 1 << 30, leave=CLOSED_LOOP_AHEAD)
+        rate = self._observer.follow(
+            lead_s=self._lengths.lead_in_s,
+            seconds=self._lengths.at_share_s,
+            check=self._check,
+            seen=lambda n: self._sender.grant(plan.first + n + CLOSED_LOOP_AHEAD),
+        )
+        self._sender.finish(now=True)
+        return rate
+
+    def measure(self, step: Step) -> dict[str, Any]:
+        """Percentiles in milliseconds; or, if the system cannot carry the rate, how that was seen.
+
+        Where latency grew but all came in time it is measured once more: it may have been a moment's stall.
+        """
+        row, all_came = self._measure(step)
+        return self._measure(step)[0] if "saturated" in row and all_came else row
+
+    def _measure(self, step: Step) -> tuple[dict[str, Any], bool]:
+        """The row, and whether every prediction came in time."""
+        skipped = int(step.rate * self._lengths.lead_in_s)
+        plan = self._begin(step.rate, skipped + int(step.rate * step.seconds))
+        seen = self._observer.watch(plan, check=self._check)
+        sent = self._sender.finish(now=True)
+        sender = {"sender_latest_ms": round(sent.latest_s * 1000, 3)}
+        why = seen.why_saturated(skipped)
+        if why:
+            return {"saturated": True, "why": why, "seen_per_s": round(seen.per_s), **sender}, not seen.missing
+        ordered = np.sort(seen.latencies_s[skipped:]).tolist()
+        return {
+            "events": len(ordered),
+            **{name: round(percentile(ordered, per_mille) * 1000, 3) for name, per_mille in PER_MILLE.items()},
+            "max_ms": round(ordered[-1] * 1000, 3),
+            **sender,
+        }, True
+
+    def _begin(self, rate: float, n: int, *, leave: int | None = None) -> Plan:
+        """Have the next *n* records sent from now on; leave: how many of them before more is granted."""
+        plan = Plan(self._job.features, rate, time.monotonic() + AHEAD_S, self._next, n)
+        self._next = plan.stop
+        self._sender.begin(plan, leave=None if leave is None else plan.first + leave)
+        return plan
+
+    def _check(self) -> None:
+        if self._running:
+            self._running.check()
 
 
-def run(systems: Sequence[str], *, rate: float, warm_up_s: float, seconds: float, console: Console) -> dict[str, Any]:
-    """The summary of each of *systems*, one after the other."""
-    workload = WORKLOADS["a"]
-    make = workload.record_maker()
-    summary = {}
+@contextmanager
+def session(job: Job, cluster: Cluster, sender: Sender, lengths: Lengths) -> Iterator[Session]:
+    """A session with a system that is started, and warm."""
+    cluster.create(job.features, LOG_APPEND_TIME)
+    with nullcontext() if job.system == KAFKA_ALONE else start(job, cluster) as running:
+        if running and job.is_ours:
+            running.wait_until(job.ready_file.exists, within_s=FIRST_S, what="ready")
+        with closing(Session(job, cluster, sender, running, lengths)) as opened:
+            opened.warm_up()
+            yield opened
+    cluster.delete(job.features, job.predictions)
+
+
+def run(systems: Sequence[str], lengths: Lengths, console: Console) -> tuple[float, dict[str, Any]]:
+    """Saturation, events/s, and what each system showed at each rate."""
     with EmbeddedKafka.start() as kafka, tempfile.TemporaryDirectory(prefix="faust-onnx-bench-") as folder:
         cluster = Cluster(kafka.bootstrap)
+
+        def job(system: str, name: str) -> Job:
+            return Job(system, name, f"{name}.events", WORKLOADS["a"], Path(folder))
+
+        with Sender(cluster, make_events) as sender:
+            with session(job(OURS, "saturation"), cluster, sender, lengths) as ours:
+                saturation = ours.saturation()
+            console.print(f"saturation: ours carries {saturation:,.0f} events/s with sender and observer beside it")
+            steps = [*lengths.steps, Step(AT_SHARE, round(SHARE * saturation), lengths.at_share_s)]
+            steps.sort(key=lambda step: step.rate)
+            rates: dict[str, Any] = {step.name: {"rate_per_s": step.rate, "seconds": step.seconds} for step in steps}
+            for system in systems:
+                with session(job(system, f"late-{system}"), cluster, sender, lengths) as opened:
+                    for name, row in measured(opened, steps):
+                        rates[name][system] = row
+                        console.print(f"{name:>18}  {system:<17}  {row}")
+    return saturation, rates
+
+
+def measured(opened: Session, steps: Sequence[Step]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """What a system showed at each of *steps*, in ascending order; above a rate that saturates it nothing is tried."""
+    too_much: Step | None = None
+    for step in steps:
+        if too_much:
+            yield step.name, {"saturated": True, "why": f"saturated at {too_much.rate:,.0f} events/s already"}
+            continue
+        row = opened.measure(step)
+        too_much = step if "saturated" in row else None
+        yield step.name, row
+
+
+def table(rates: dict[str, Any], systems: Sequence[str]) -> Table:
+    """All rates and systems."""
+    columns = (*PER_MILLE, "max_ms", "sender_latest_ms", "events")
+    shown = Table(title="due to readable, ms, open loop")
+    for heading in ("events/s", "system", *columns):
+        shown.add_column(heading.removesuffix("_ms"), justify="left" if heading == "system" else "right")
+    for at in rates.values():
         for system in systems:
-            job = Job(system, f"late-{system}", f"late-{system}.events", workload, Path(folder))
-            cluster.create(job.features, LOG_APPEND_TIME)
-            loop = OpenLoop(cluster.broker, job.features, make, rate)
-            with nullcontext() if system == KAFKA_ALONE else start(job, cluster) as running:
-                if running and system == OURS:
-                    running.wait_until(job.ready_file.exists, within_s=FIRST_S, what="ready")
-                topic = job.features if system == KAFKA_ALONE else job.predictions
-                try:
-                    latencies_s = observe(cluster, topic, loop, warm_up_s=warm_up_s, seconds=seconds)
-                except Unfit as error:
-                    raise Unfit(f"{system}: {error}\n{running.last_lines() if running else ''}") from error
-            summary[system] = summarised(latencies_s, loop)
-            console.print(f"{system}: {summary[system]}")
-    return summary
+            row = at[system]
+            cells = ["saturated"] if "saturated" in row else [f"{row[column]:,}" for column in columns]
+            shown.add_row(f"{at['rate_per_s']:,.0f}", system, *cells)
+    return shown
+
+
+def goals(rates: dict[str, Any]) -> dict[str, bool]:
+    """Whether ours is soon enough at 1,000 events/s, and sooner than its rivals at every rate; not if saturated."""
+
+    def p99_ms(at: dict[str, Any], system: str) -> float:
+        return float(at[system].get("p99_ms", math.inf))
+
+    rivals = [rival for rival in RIVALS if rival in rates["1000"]]
+    met = {f"p99 below {rival}": all(p99_ms(at, OURS) < p99_ms(at, rival) for at in rates.values()) for rival in rivals}
+    return {f"p99 at 1,000 events/s at most {GOAL_P99_MS:g} ms": p99_ms(rates["1000"], OURS) <= GOAL_P99_MS} | met
 
 
 def main() -> None:
     """Measure, print, and keep the result."""
     parser = argparse.ArgumentParser(prog="benchmarks.latency", description="End-to-end latency, open loop.")
-    parser.add_argument("--quick", action="store_true", help="ten seconds each; kept apart from full results")
-    parser.add_argument("--rate", type=float, default=1000.0, help="events per second (1,000)")
-    parser.add_argument("--seconds", type=float, help="how long each is measured (60; quick: 10)")
-    parser.add_argument(
-        "--systems", default=f"{KAFKA_ALONE},{OURS},aiokafka-loop", help=f"of {', '.join((KAFKA_ALONE, *SYSTEMS))}"
-    )
+    parser.add_argument("--quick", action="store_true", help="a few seconds each; kept apart from full results")
+    parser.add_argument("--systems", help=f"of {', '.join((KAFKA_ALONE, *SYSTEMS))}; separated by commas")
     arguments = parser.parse_args()
-    warm_up_s, seconds = (3.0, arguments.seconds or 10.0) if arguments.quick else (10.0, arguments.seconds or 60.0)
-    systems = arguments.systems.split(",")
-    result = surroundings(full=not arguments.quick and OURS in systems and seconds >= 60 and arguments.rate == 1000)
+    systems = arguments.systems.split(",") if arguments.systems else [*COMPARED]
+    result = surroundings(full=not arguments.quick and set(COMPARED) <= set(systems))
     gc.disable()  # a collection here would be charged to whoever is measured
-    sys.setswitchinterval(0.0005)  # sender and observer share this process
     console = Console()
-    summary = run(systems, rate=arguments.rate, warm_up_s=warm_up_s, seconds=seconds, console=console)
-    table = Table(title=f"due to readable, ms, at {arguments.rate:,.0f} events/s, open loop")
-    columns = (*PER_MILLE, "max_ms", "sender_latest_ms", "events")
-    for heading in ("system", *columns):
-        table.add_column(heading.removesuffix("_ms"), justify="left" if heading == "system" else "right")
-    for system, row in summary.items():
-        table.add_row(system, *(f"{row[column]:,}" for column in columns))
-    console.print(table)
-    result["latency"] = {"rate_per_s": arguments.rate, "seconds": seconds, "partitions": N_PARTITIONS, **summary}
+    saturation, rates = run(systems, QUICK if arguments.quick else FULL, console)
+    console.print(table(rates, systems))
+    result["saturation"] = {"events_per_s": round(saturation), "share": SHARE}
+    result["latency"] = {**rates["1000"], "partitions": N_PARTITIONS}
+    result["rates"] = rates
+    if OURS in systems:
+        result["goals"] = goals(rates)
+        console.print(result["goals"])
     console.print(f"kept in {write('latency', result)}")
 
 

@@ -49,7 +49,6 @@ def test_a_package_whose_name_only_begins_alike_stays() -> None:
 
 def test_a_lock_without_the_package_is_whole() -> None:
     """Nothing is taken where there is nothing to take."""
-    assert environment.split("rich==1 \\\n    --hash=sha256:a\n", "bytewax") == (
-        "rich==1 \\\n    --hash=sha256:a\n",
-        "",
-    )
+    lock = "rich==1 \\\n    --hash=sha256:a\n"
+
+    assert environment.split(lock, "bytewax") == (lock, "")

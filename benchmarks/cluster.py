@@ -18,6 +18,8 @@ LOG_APPEND_TIME = {"message.timestamp.type": "LogAppendTime"}
 """What a features topic has that we create."""
 FILL_BATCH = 5000
 TRIES = 100
+NO_LEADER_YET = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE, KafkaError._NOENT)  # noqa: SLF001  it has no other name
+"""What a new topic answers for a moment."""
 
 
 class Cluster:
@@ -55,7 +57,7 @@ class Cluster:
                 code = error.args[0].code()
                 if code == KafkaError.UNKNOWN_TOPIC_OR_PART:
                     return 0
-                if code != KafkaError.NOT_LEADER_FOR_PARTITION:  # which a new topic answers for a moment
+                if code not in NO_LEADER_YET:
                     raise
                 time.sleep(0.05)
         raise Unfit(f"no leader for {topic}")

@@ -7,14 +7,17 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import psutil
 
+from app.errors import EmbeddedKafkaError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
 
+ROOT = Path(__file__).parent.parent
 LOG_LINES = 30
 
 
@@ -23,22 +26,23 @@ class Unfit(Exception):
 
 
 def told(main: Callable[[], None]) -> None:
-    """Run *main*; an unfit run ends in words and status 1, and leaves no result."""
+    """Run *main*; a run that is unfit, or lacks Kafka or Java, ends in words and status 1, and leaves no result."""
     try:
         main()
-    except Unfit as error:
+    except (Unfit, EmbeddedKafkaError) as error:
         sys.exit(f"not recorded: {error}")
 
 
 class Running:
-    """A process of this Python's environment, in a process group of its own; a context manager that kills it."""
+    """A process in a process group of its own, started in the project's folder; a context manager that kills it."""
 
-    def __init__(self, arguments: Sequence[str], *, log: Path, environment: Mapping[str, str] | None = None) -> None:
-        """*arguments* follow the Python interpreter; *environment* adds to ours; what it leaves lies beside *log*."""
+    def __init__(self, command: Sequence[str], *, log: Path, environment: Mapping[str, str] | None = None) -> None:
+        """*environment* adds to ours; what the process leaves lies beside *log*."""
         self.log = log
         with log.open("ab") as file:
             self._process = subprocess.Popen(
-                [sys.executable, *arguments],
+                list(command),
+                cwd=ROOT,
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=subprocess.STDOUT,
@@ -101,9 +105,16 @@ class Running:
 
 
 def cpu_seconds(pid: int) -> float:
-    """Processor time that process *pid* has used, user and system."""
-    times = psutil.Process(pid).cpu_times()
-    return float(times.user + times.system)
+    """Processor time that process *pid* and all that it started have used, user and system, also what has ended."""
+    process = psutil.Process(pid)
+    total_s = 0.0
+    for each in (process, *process.children(recursive=True)):
+        try:
+            times = each.cpu_times()
+        except psutil.NoSuchProcess:  # it has just ended, and is counted by its parent
+            continue
+        total_s += times.user + times.system + times.children_user + times.children_system
+    return total_s
 
 
 def resident_bytes(pid: int) -> int:

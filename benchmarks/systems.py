@@ -10,18 +10,31 @@ from typing import TYPE_CHECKING
 from benchmarks.processes import Running, Unfit
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from benchmarks.cluster import Cluster
     from benchmarks.workloads import Workload
 
 OURS = "ours"
 OURS_EXACTLY_ONCE = "ours-exactly-once"
+LOOP = "aiokafka-loop"
+KAFKA_STREAMS = "kafka-streams-ort"
 PEERS = {
     "stock-faust": "benchmarks.peers.stock_faust",
-    "aiokafka-loop": "benchmarks.peers.aiokafka_loop",
+    LOOP: "benchmarks.peers.aiokafka_loop",
     "confluent-loop": "benchmarks.peers.confluent_loop",
 }
-SYSTEMS = (OURS, OURS_EXACTLY_ONCE, *PEERS)
-COMMAND = str(Path(sys.executable).with_name("faust-onnx"))
+"""Programs that need no more than our own environment has."""
+GUESTS = {
+    "quix-streams": "benchmarks.peers.quix_streams",
+    "bytewax": "benchmarks.peers.bytewax_flow",
+}
+"""Programs with an environment of their own, so that the product's stays as it is."""
+EVERYWHERE = (OURS, OURS_EXACTLY_ONCE, *PEERS)
+SYSTEMS = (*EVERYWHERE, *GUESTS, KAFKA_STREAMS)
+FOR_ALL = "abe"
+"""Letters of the workloads that all systems run; on the others those do that run everywhere."""
+COMMAND = (sys.executable, str(Path(sys.executable).with_name("faust-onnx")))
 
 
 @dataclass(frozen=True)
@@ -65,6 +78,47 @@ class Job:
         return self.folder / self.name / "ready"
 
 
+def systems_on(workload: Workload) -> tuple[str, ...]:
+    """The systems that are compared on *workload*."""
+    return SYSTEMS if workload.letter in FOR_ALL else EVERYWHERE
+
+
+def prepare(systems: Collection[str], folder: Path) -> tuple[dict[str, str], dict[str, str]]:
+    """Install, fetch and compile what *systems* need beside our own environment, so that no run waits for it.
+
+    Given are what cannot be had here, each system with its installer's message, and the versions of what can.
+    EmbeddedKafkaError if Kafka Streams cannot.
+    """
+    missing: dict[str, str] = {}
+    versions: dict[str, str] = {}
+    if any(system in GUESTS for system in systems):
+        from benchmarks.peers import environment as guests  # noqa: PLC0415  who measures no guest needs none of it
+
+        guests.python()
+        missing = {system: why for system, why in guests.missing().items() if system in systems}
+        versions = guests.versions("quixstreams", "bytewax")
+    if KAFKA_STREAMS in systems:
+        from benchmarks.peers import kafka_streams  # noqa: PLC0415  the same
+
+        kafka_streams.command(folder)
+    return missing, versions
+
+
+def command(system: str, folder: Path) -> list[str]:
+    """How the peer *system* is started, to which its six arguments are appended; it may write in *folder*."""
+    if system in PEERS:
+        return [sys.executable, "-m", PEERS[system]]
+    if system in GUESTS:
+        from benchmarks.peers import environment as guests  # noqa: PLC0415  see above
+
+        return [str(guests.python()), "-m", GUESTS[system]]
+    if system == KAFKA_STREAMS:
+        from benchmarks.peers import kafka_streams  # noqa: PLC0415  see above
+
+        return kafka_streams.command(folder)
+    raise Unfit(f"{system} is none of {', '.join(SYSTEMS)}")
+
+
 def start(job: Job, cluster: Cluster) -> Running:
     """Start the system of *job*; it scores until it is killed."""
     folder = job.folder / job.name
@@ -75,7 +129,7 @@ def start(job: Job, cluster: Cluster) -> Running:
         return start_worker(job, cluster)
     cluster.create(job.predictions)
     arguments = (cluster.broker, job.features, job.predictions, str(job.model), job.name, job.workload.shape)
-    return Running(["-m", PEERS[job.system], *arguments], log=log)
+    return Running([*command(job.system, folder), *arguments], log=log)
 
 
 def environment(job: Job, cluster: Cluster) -> dict[str, str]:
@@ -105,7 +159,7 @@ def publish(job: Job, cluster: Cluster) -> None:
     )
     log = job.folder / job.name / "publish.log"
     for step in steps:
-        with Running([COMMAND, *step], log=log, environment=environment(job, cluster)) as running:
+        with Running([*COMMAND, *step], log=log, environment=environment(job, cluster)) as running:
             status = running.wait(60)
         if status:
             raise Unfit(f"faust-onnx {' '.join(step[:2])} ended with status {status}\n{log.read_text()}")
@@ -114,5 +168,5 @@ def publish(job: Job, cluster: Cluster) -> None:
 def start_worker(job: Job, cluster: Cluster) -> Running:
     """Start our worker; for the second time on the same state, too."""
     job.ready_file.unlink(missing_ok=True)
-    arguments = [COMMAND, "worker", "--ready-file", str(job.ready_file)]
+    arguments = [*COMMAND, "worker", "--ready-file", str(job.ready_file)]
     return Running(arguments, log=job.folder / job.name / "log", environment=environment(job, cluster))

@@ -1,21 +1,36 @@
-"""Events per second of one worker beside stock Faust and hand-written loops, same records, same model, same Kafka.
+"""Events per second of one worker beside stream processors and hand-written loops, on the same bytes and Kafka.
 
-A features topic is filled once. In every round each system reads it from the beginning under a new group, alone on the
-machine but for the broker, and an observer watches the end offsets of its predictions topic. The rate is taken between
-20 % of the records (or five seconds after the first prediction, for the slow) and the last record (or thirty seconds
-later), so that starting up is not in it and nobody's own counters are believed. The order changes from round to round.
-Afterwards a sample of the predictions is compared with a scoring here: a system that is fast and wrong is not recorded.
+For each workload a features topic is filled once. In every round each system reads it from the beginning under a new
+group, alone on the machine but for the broker, and an observer watches the end offsets of its predictions topic, so
+nobody's own counters are believed and starting up is not in the rate (`benchmarks.rates.measure`). The order changes
+from round to round. Afterwards a sample of the predictions is compared with a scoring here: a system that is fast and
+wrong is not recorded.
+
+What a run takes at most, in seconds: 6 for starting, publishing a model, comparing; the warm-up; the window. Fast
+systems are through with the records before that.
+
+    full   a   5 rounds x 8 systems x (6 + 5 + 15)   17.3 minutes
+           b   3 rounds x 8 systems x (6 + 5 + 8)     7.6
+           c   3 rounds x 5 systems x (6 + 5 + 8)     4.8
+           d   3 rounds x 5 systems x (6 + 5 + 8)     4.8
+           e   3 rounds x 8 systems x (6 + 5 + 8)     7.6, 42 minutes in all, of which fast systems leave a fifth
+    quick  a   1 round  x 8 systems x (6 + 1.5 + 4)   1.5
+           e   1 round  x 8 systems x (6 + 1.5 + 4)   1.5, 3 minutes in all
+
+Both end in time whatever the machine and the number of systems: where time runs out, windows become shorter
+(`Deadline`), and each run's is recorded. What has to be installed or compiled the first time comes before the clock.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import tempfile
 import time
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -23,151 +38,198 @@ from rich.table import Table
 from app.embedded import EmbeddedKafka
 from benchmarks.cluster import LOG_APPEND_TIME, N_PARTITIONS, Cluster
 from benchmarks.peers.scoring import Scoring
-from benchmarks.processes import Running, Unfit, cpu_seconds, told
+from benchmarks.processes import Unfit, told
+from benchmarks.rates import Rate, Window, compare, measure
 from benchmarks.report import surroundings, write
-from benchmarks.systems import OURS, OURS_EXACTLY_ONCE, SYSTEMS, Job, start
-from benchmarks.workloads import WORKLOADS
+from benchmarks.systems import OURS, SYSTEMS, Job, prepare, start, systems_on
+from benchmarks.workloads import WORKLOADS, Workload
 
-FEATURES = "bench.features"
-WARM_UP = 0.2
-"""Share of the records before the rate is taken."""
-WARM_UP_S = 5.0
-"""Time after the first prediction at which the rate is taken even if the share is not reached."""
-N_COMPARED = 500
-"""Predictions of each partition that are compared with a scoring here."""
+AROUND_S = 6.0
+"""What a run takes beside warm-up and window."""
+SHORTEST_S = 1.0
+"""A window is no shorter, however late it is."""
+WITHIN_S, QUICK_WITHIN_S = 38 * 60.0, 165.0
+QUICK_RECORDS = {"a": 200_000, "e": 20_000}
+"""Of the workloads of a short look."""
 
-
-MARKERS = 0.01
-"""Share of the offsets that transactions may take for themselves: one for each and partition."""
+Rates = dict[str, list[Rate]]
+"""The runs of each system."""
 
 
 @dataclass(frozen=True)
-class Rate:
-    """What one run of one system came to."""
+class Plan:
+    """What is to be run of one workload."""
 
-    events: int
-    """Predictions written within the window."""
-    seconds: float
-    events_per_s: float
-    cpu_us_per_event: float
-    """Processor time of the system's process, over the window."""
-    first_prediction_s: float
-    """From the start of the process to the first prediction that could be seen."""
+    workload: Workload
+    systems: tuple[str, ...]
+    rounds: int
+    n: int
+    """Records on the topic."""
+    warm_up_s: float
+    window_s: float
 
+    @property
+    def run_s(self) -> float:
+        """What one run takes at most."""
+        return AROUND_S + self.warm_up_s + self.window_s
 
-def measure(running: Running, cluster: Cluster, job: Job, *, n: int, window_s: float) -> Rate:
-    """The rate of a system just started on a topic of *n* records; Unfit if it does not do its work."""
+    @property
+    def features(self) -> str:
+        """The topic of the records."""
+        return f"bench-{self.workload.letter}.features"
 
-    def written() -> int:
-        return cluster.written(job.predictions)
-
-    first_s = running.wait_until(lambda: written() > 0, within_s=120, what="the first prediction")
-    warm_from_s = time.monotonic() + WARM_UP_S
-    running.wait_until(
-        lambda: written() >= WARM_UP * n or time.monotonic() > warm_from_s, within_s=600, what="warming up"
-    )
-    began_s, began_cpu_s, began = time.monotonic(), cpu_seconds(running.pid), written()
-    running.wait_until(
-        lambda: written() >= n or time.monotonic() > began_s + window_s, within_s=window_s + 60, what="the window"
-    )
-    seconds, cpu_s, events = time.monotonic() - began_s, cpu_seconds(running.pid) - began_cpu_s, written() - began
-    if events <= 0 or written() > n * (1 + MARKERS if job.system == OURS_EXACTLY_ONCE else 1):
-        raise Unfit(f"{job.system} wrote {written()} predictions for {n} records\n{running.last_lines()}")
-    return Rate(
-        events=events,
-        seconds=round(seconds, 3),
-        events_per_s=round(events / seconds, 1),
-        cpu_us_per_event=round(cpu_s / events * 1e6, 2),
-        first_prediction_s=round(first_s, 2),
-    )
+    def turns(self) -> Iterator[tuple[int, str]]:
+        """Round and system, each round beginning with another system."""
+        for number in range(1, self.rounds + 1):
+            first = (number - 1) % len(self.systems)
+            for system in self.systems[first:] + self.systems[:first]:
+                yield number, system
 
 
-def compare(cluster: Cluster, job: Job, scoring: Scoring) -> None:
-    """Unfit unless the first predictions of *job* say what a scoring of their records here says."""
-    records = cluster.sample(job.features, N_COMPARED)
-    values = scoring.score([r.value() or b"" for r in records], [r.timestamp()[1] for r in records])
-    expected = {answer["id"]: answer for answer in map(json.loads, values)}
-    predictions = [json.loads(message.value() or b"") for message in cluster.sample(job.predictions, N_COMPARED)]
-    known = [prediction for prediction in predictions if prediction["id"] in expected]
-    if len(known) < N_COMPARED:
-        raise Unfit(f"{job.system}: {len(known)} of {len(predictions)} predictions are of the first records")
-    for prediction in known:
-        wanted = expected[prediction["id"]]
-        same = ("version", "prediction", "event_at")
-        if abs(prediction["score"] - wanted["score"]) > 1e-5 or any(prediction[k] != wanted[k] for k in same):
-            raise Unfit(f"{job.system} predicted {prediction} where a scoring here gives {wanted}")
+class Deadline:
+    """Cuts the windows of the runs to come where the plans would not end in time."""
+
+    def __init__(self, within_s: float, plans: Sequence[Plan]) -> None:
+        self._ends_s = time.monotonic() + within_s
+        self._needed_s = sum(plan.rounds * len(plan.systems) * plan.run_s for plan in plans)
+
+    def window_s(self, plan: Plan) -> float:
+        """The window of the next run, which is one of *plan*."""
+        share = (self._ends_s - time.monotonic()) / self._needed_s
+        self._needed_s -= plan.run_s
+        return min(plan.window_s, max(SHORTEST_S, share * plan.run_s - AROUND_S - plan.warm_up_s))
 
 
-def run(*, n: int, rounds: int, window_s: float, systems: tuple[str, ...], console: Console) -> dict[str, list[Rate]]:
-    """The runs of each of *systems*."""
-    workload = WORKLOADS["a"]
+def run(plan: Plan, cluster: Cluster, deadline: Deadline, folder: Path, console: Console) -> Rates:
+    """All rounds of *plan*."""
+    workload = plan.workload
     scoring = Scoring(workload.trained_model(), workload.shape)
-    rates: dict[str, list[Rate]] = {system: [] for system in systems}
-    with EmbeddedKafka.start() as kafka, tempfile.TemporaryDirectory(prefix="faust-onnx-bench-") as folder:
-        cluster = Cluster(kafka.bootstrap)
-        cluster.create(FEATURES, LOG_APPEND_TIME)
-        console.print(f"filling a topic with {n:,} records")
-        cluster.fill(FEATURES, workload.record_maker(), range(n))
-        for number in range(1, rounds + 1):
-            turn = (number - 1) % len(systems)
-            for system in systems[turn:] + systems[:turn]:
-                job = Job(system, f"bench-{system}-{number}", FEATURES, workload, Path(folder))
-                with start(job, cluster) as running:
-                    rate = measure(running, cluster, job, n=n, window_s=window_s)
-                compare(cluster, job, scoring)
-                cluster.delete(job.predictions)
-                rates[system].append(rate)
-                console.print(f"round {number}  {system:<17} {rate.events_per_s:>10,.0f} events/s")
+    rates: Rates = {system: [] for system in plan.systems}
+    console.print(f"({workload.letter}) {workload.about}: filling a topic with {plan.n:,} records")
+    cluster.create(plan.features, LOG_APPEND_TIME)
+    cluster.fill(plan.features, workload.record_maker(), range(plan.n))
+    for number, system in plan.turns():
+        job = Job(system, f"bench-{workload.letter}-{system}-{number}", plan.features, workload, folder)
+        window = Window(plan.n, plan.warm_up_s, deadline.window_s(plan))
+        with start(job, cluster) as running:
+            rate = measure(running, cluster, job, window)
+        compare(cluster, job, scoring)
+        cluster.delete(job.predictions)
+        rates[system].append(rate)
+        console.print(f"({workload.letter}) round {number}  {system:<17} {rate.events_per_s:>10,.0f} events/s")
+    cluster.delete(plan.features)
     return rates
 
 
-def medians(rates: dict[str, list[Rate]]) -> dict[str, dict[str, object]]:
-    """For each system the medians of its runs, the ratio to ours, and the runs themselves."""
-    summary: dict[str, dict[str, object]] = {}
+def medians(rates: Rates) -> dict[str, dict[str, Any]]:
+    """For each system the medians of its runs, lowest and highest, the ratio to ours, and the runs themselves."""
+    summary: dict[str, dict[str, Any]] = {}
     ours = statistics.median(rate.events_per_s for rate in rates[OURS]) if rates.get(OURS) else None
     for system, runs in rates.items():
-        median = statistics.median(rate.events_per_s for rate in runs)
+        events_per_s = [rate.events_per_s for rate in runs]
+        median = statistics.median(events_per_s)
+        cpu_us = statistics.median(rate.cpu_us_per_event for rate in runs)
         summary[system] = {
             "events_per_s": round(median, 1),
+            "events_per_s_min": min(events_per_s),
+            "events_per_s_max": max(events_per_s),
             **({"ours_to_this": round(ours / median, 3)} if ours else {}),
-            "cpu_us_per_event": round(statistics.median(rate.cpu_us_per_event for rate in runs), 2),
+            "events_per_cpu_s": round(1e6 / cpu_us, 1),
+            "cpu_us_per_event": round(cpu_us, 2),
             "first_prediction_s": round(statistics.median(rate.first_prediction_s for rate in runs), 2),
             "runs": [asdict(rate) for rate in runs],
         }
     return summary
 
 
-def show(summary: dict[str, dict[str, object]], console: Console) -> None:
-    """Print the medians."""
-    table = Table(title="30 JSON features, 100 boosted trees, one process each, Kafka on the same machine")
-    for heading in ("system", "events/s", "ours to this", "CPU µs/event", "first prediction s"):
-        table.add_column(heading, justify="left" if heading == "system" else "right")
-    for system, row in sorted(summary.items(), key=lambda item: -float(str(item[1]["events_per_s"]))):
-        ratio = row.get("ours_to_this", "")
-        cells = (row["cpu_us_per_event"], row["first_prediction_s"])
-        table.add_row(system, f"{row['events_per_s']:,.0f}", str(ratio), *map(str, cells))
+def show(workload: Workload, summary: Mapping[str, Mapping[str, Any]], console: Console) -> None:
+    """Print the medians, the fastest first, and the words of the installer for what is missing."""
+    table = Table(title=f"({workload.letter}) {workload.about}")
+    for heading in ("system", "events/s", "min - max", "per CPU-second", "ours is x"):
+        table.add_column(heading, justify="left" if heading == "system" else "right", no_wrap=True)
+    for system, row in sorted(summary.items(), key=lambda item: -item[1].get("events_per_s", 0)):
+        if "missing" in row:
+            table.add_row(system, "missing")
+            continue
+        table.add_row(
+            system,
+            f"{row['events_per_s']:,.0f}",
+            f"{row['events_per_s_min']:,.0f} - {row['events_per_s_max']:,.0f}",
+            f"{row['events_per_cpu_s']:,.0f}",
+            f"{row['ours_to_this']:.2f}" if "ours_to_this" in row else "",
+        )
     console.print(table)
+    for system, row in summary.items():
+        if "missing" in row:
+            console.print(f"{system} is missing: {row['missing']}", markup=False)
+
+
+def planned(arguments: argparse.Namespace, missing: Mapping[str, str]) -> list[Plan]:
+    """What is to be run, without what is missing."""
+    plans = []
+    for letter in arguments.workloads:
+        workload = WORKLOADS[letter]
+        systems = tuple(s for s in systems_on(workload) if s in arguments.systems and s not in missing)
+        n = arguments.records or workload.n_records
+        if arguments.quick:
+            n = arguments.records or QUICK_RECORDS.get(letter, 100_000)
+            plans.append(Plan(workload, systems, arguments.rounds or 1, n, 1.5, 4.0))
+        else:
+            rounds, window_s = (5, 15.0) if letter == "a" else (3, 8.0)
+            plans.append(Plan(workload, systems, arguments.rounds or rounds, n, 5.0, window_s))
+    return [plan for plan in plans if plan.systems]
+
+
+def is_whole(arguments: argparse.Namespace) -> bool:
+    """Whether nothing was left out or shortened by *arguments*."""
+    everything = set(arguments.workloads) == set(WORKLOADS) and set(arguments.systems) == set(SYSTEMS)
+    return everything and not arguments.quick and (arguments.rounds or 5) >= 5 and arguments.records is None
+
+
+def parsed() -> argparse.Namespace:
+    """The command line; what is unknown ends it."""
+    parser = argparse.ArgumentParser(prog="benchmarks.throughput", description="Events per second, beside others.")
+    parser.add_argument(
+        "--quick", action="store_true", help="(a) and (e), one short round; kept apart from full results"
+    )
+    parser.add_argument("--workloads", help=f"which, separated by commas (quick: a,e), of {','.join(WORKLOADS)}")
+    parser.add_argument("--rounds", type=int, help="rounds over all systems (5 on (a), 3 on the others; quick: 1)")
+    parser.add_argument("--records", type=int, help="records on each topic (1,000,000 on (a))")
+    parser.add_argument("--systems", default=",".join(SYSTEMS), help="which, separated by commas")
+    arguments = parser.parse_args()
+    arguments.workloads = (arguments.workloads or ",".join(QUICK_RECORDS if arguments.quick else WORKLOADS)).split(",")
+    arguments.systems = arguments.systems.split(",")
+    for chosen, known in ((arguments.workloads, WORKLOADS), (arguments.systems, SYSTEMS)):
+        if unknown := set(chosen) - set(known):
+            parser.error(f"unknown: {', '.join(sorted(unknown))}; known are {', '.join(known)}")
+    return arguments
 
 
 def main() -> None:
     """Measure, print, and keep the result."""
-    parser = argparse.ArgumentParser(prog="benchmarks.throughput", description="Events per second, beside others.")
-    parser.add_argument("--quick", action="store_true", help="one short round; kept apart from full results")
-    parser.add_argument("--rounds", type=int, help="rounds over all systems (5; quick: 1)")
-    parser.add_argument("--records", type=int, help="records on the topic (1,000,000; quick: 200,000)")
-    parser.add_argument("--systems", default=",".join(SYSTEMS), help="which, separated by commas")
-    arguments = parser.parse_args()
-    rounds, n, window_s = (1, 200_000, 8.0) if arguments.quick else (5, 1_000_000, 30.0)
-    rounds, n = arguments.rounds or rounds, arguments.records or n
-    systems = tuple(arguments.systems.split(","))
-    is_full = not arguments.quick and set(systems) == set(SYSTEMS) and rounds >= 5 and n >= 1_000_000
-    result = surroundings(full=is_full)
+    arguments = parsed()
     console = Console()
-    rates = run(n=n, rounds=rounds, window_s=window_s, systems=systems, console=console)
-    summary = medians(rates)
-    show(summary, console)
-    sizes = {"records": n, "rounds": rounds, "partitions": N_PARTITIONS, "features": 30, "trees": 100}
-    result["workloads"] = {"a": {"what": "JSON to prediction, topic filled beforehand", **sizes, **summary}}
+    result = surroundings(full=is_whole(arguments))
+    result["workloads"] = {}
+    with tempfile.TemporaryDirectory(prefix="faust-onnx-bench-") as name:
+        folder = Path(name)
+        missing, versions = prepare(arguments.systems, folder)
+        result["versions"] |= versions
+        plans = planned(arguments, missing)
+        if not plans:
+            raise Unfit(f"none of these systems runs on these workloads, or all are missing: {missing}")
+        for plan in plans:
+            plan.workload.trained_model()
+        with EmbeddedKafka.start() as kafka:
+            cluster = Cluster(kafka.bootstrap)
+            deadline = Deadline(QUICK_WITHIN_S if arguments.quick else WITHIN_S, plans)
+            for plan in plans:
+                workload = plan.workload
+                summary = medians(run(plan, cluster, deadline, folder, console))
+                summary |= {s: {"missing": missing[s]} for s in systems_on(workload) if s in missing}
+                show(workload, summary, console)
+                sizes = {"records": plan.n, "rounds": plan.rounds, "partitions": N_PARTITIONS}
+                result["workloads"][workload.letter] = {"about": workload.about, **sizes, **summary}
     console.print(f"kept in {write('throughput', result)}")
 
 

@@ -12,7 +12,8 @@ from benchmarks.background import Background
 from benchmarks.latency import OpenLoop, percentile
 from benchmarks.memory import LABEL_EVERY, Sample, judged, label_maker
 from benchmarks.peers.scoring import FEATURES
-from benchmarks.throughput import Rate, medians
+from benchmarks.rates import Rate
+from benchmarks.throughput import medians
 from benchmarks.workloads import WORKLOADS
 
 if TYPE_CHECKING:

@@ -65,11 +65,11 @@ test-full: $(READY)  ## Run all tests, the long ones at their full length
 	TEST_FULL=1 $(RUN) pytest -q $(ARGS)
 
 .PHONY: bench
-bench: $(READY)  ## Measure events/s beside stock Faust, aiokafka and confluent-kafka; QUICK=1 for a short look
+bench: $(READY)  ## Measure events/s beside Kafka Streams, Quix Streams, Bytewax and others; QUICK=1 for a short look
 	$(RUN) benchmarks.throughput $(if $(QUICK),--quick) $(ARGS)
 
 .PHONY: bench-latency
-bench-latency: $(READY)  ## Measure end-to-end latency at 1,000 events/s, open loop; QUICK=1
+bench-latency: $(READY)  ## Measure end-to-end latency at four rates, open loop; QUICK=1
 	$(RUN) benchmarks.latency $(if $(QUICK),--quick) $(ARGS)
 
 .PHONY: bench-memory
@@ -85,8 +85,12 @@ bench-bounds: $(READY)  ## Measure memory and disk under three times the load, a
 	$(RUN) benchmarks.bounds $(if $(QUICK),--quick) $(ARGS)
 
 .PHONY: bench-stages
-bench-stages: $(READY)  ## Show the processor time per event of each stage by itself, without Kafka
+bench-stages: $(READY)  ## Show the processor time per event of each stage, without Kafka; ARGS="--workload e"
 	$(RUN) benchmarks.stages $(ARGS)
+
+.PHONY: bench-guard
+bench-guard: $(READY)  ## See that the worker is not far slower than a bare loop, in half a minute
+	@$(RUN) benchmarks.guard
 
 .PHONY: lock
 lock: $(READY)  ## Compile requirements/*.in into hash-locked files; ARGS=--upgrade for newer versions

@@ -300,7 +300,7 @@ WORKLOADS: Mapping[str, Workload] = {
             about="784 numbers in a list, the feed-forward network of Crayfish",
             estimator=lambda: network(32, 32, 32),
             recipe=f"{N_PIXELS} network 32 32 32 {SEED}",
-            n_records=100_000,
+            n_records=150_000,
             n_distinct=1000,
         ),
     )

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from app.features.contract import Contract
+from app.features import BatchDecoder, Contract
+from app.scoring import Scorer, score_batch
 from benchmarks.background import Background
-from benchmarks.latency import OpenLoop, percentile
+from benchmarks.latency import percentile
 from benchmarks.memory import LABEL_EVERY, Sample, judged, label_maker
-from benchmarks.peers.scoring import FEATURES
-from benchmarks.rates import Rate
-from benchmarks.throughput import medians
+from benchmarks.open_loop import Plan as Schedule
+from benchmarks.peers.scoring import FEATURES, Scoring
+from benchmarks.rates import Rate, agrees
+from benchmarks.stages import Fetched
+from benchmarks.systems import EVERYWHERE, OURS, SYSTEMS, systems_on
+from benchmarks.throughput import AROUND_S, SHORTEST_S, Deadline, Plan, medians
 from benchmarks.workloads import WORKLOADS
 
 if TYPE_CHECKING:
@@ -34,9 +39,9 @@ def test_percentiles_are_values_that_were_seen() -> None:
 
 def test_a_record_is_due_by_the_schedule_and_not_by_the_one_before_it() -> None:
     """The open loop: what was late before does not move what is due next."""
-    loop = OpenLoop("", "", WORKLOADS["a"].record_maker(), rate=1000.0, started_s=5.0)
+    schedule = Schedule("features", rate=1000.0, begins_s=5.0, first=100, n=10_000)
 
-    assert loop.due_s(2500) == 7.5
+    assert schedule.due_s(2600) == 7.5
 
 
 def test_memory_that_settles_is_flat_and_memory_that_leaks_is_not() -> None:
@@ -55,6 +60,8 @@ def test_medians_and_ratios_to_ours() -> None:
     summary = medians({"ours": [rate(90.0), rate(100.0), rate(300.0)], "stock-faust": [rate(5.0)]})
 
     assert summary["ours"]["events_per_s"] == 100.0
+    assert (summary["ours"]["events_per_s_min"], summary["ours"]["events_per_s_max"]) == (90.0, 300.0)
+    assert summary["ours"]["events_per_cpu_s"] == 200_000.0
     assert summary["stock-faust"]["ours_to_this"] == 20.0
 
 
@@ -77,16 +84,83 @@ def test_labels_carry_key_and_id_of_their_event() -> None:
     assert json.loads(value) == {"id": f"e-{3 * LABEL_EVERY}", "label": 1}
 
 
-@pytest.mark.parametrize("pipeline", ["bench-ours-1", "memory"])
-def test_the_worker_takes_the_contract_of_the_benchmark(pipeline: str, tmp_path: Path) -> None:
+def test_the_worker_takes_the_contract_of_the_benchmark(tmp_path: Path) -> None:
     """Names, topics and features are what the benchmark writes."""
     path = tmp_path / "contract.toml"
-    path.write_text(WORKLOADS["a"].contract(pipeline, "bench.features"))
+    path.write_text(WORKLOADS["a"].contract("bench-ours-1", "bench.features"))
 
     loaded = Contract.load(path)
 
-    assert (loaded.name, loaded.topics.features, loaded.id_field) == (pipeline, "bench.features", "id")
+    assert (loaded.name, loaded.topics.features, loaded.id_field) == ("bench-ours-1", "bench.features", "id")
     assert tuple(feature.name for feature in loaded.features) == FEATURES
+
+
+@pytest.mark.parametrize("letter", "abce")
+def test_ours_and_the_peers_score_alike(letter: str, tmp_path: Path) -> None:
+    """By each contract no record is refused, and whoever scores it publishes the same; (d) has the records of (a)."""
+    workload = replace(WORKLOADS[letter], n_distinct=50)
+    path = tmp_path / "contract.toml"
+    path.write_text(workload.contract("bench", "bench.features"))
+    contract, model, make = Contract.load(path), workload.trained_model(), workload.record_maker()
+    records = [
+        Fetched("bench.features", 0, number, 1_700_000_000_000 + number, *make(number), ()) for number in range(50)
+    ]
+    scorer = Scorer.load(model.read_bytes(), contract, version=1, sha256="0" * 64)
+
+    ours = score_batch(records, BatchDecoder(contract), lambda _: scorer, now_s=1.7e9)
+    peers = Scoring(model, workload.shape).score([r.value for r in records], [r.timestamp for r in records])
+
+    assert not ours.dead_letters
+    for mine, theirs in zip(ours.predictions, map(json.loads, peers), strict=True):
+        assert agrees(json.loads(mine.value), theirs)
+        assert json.loads(mine.value).keys() == theirs.keys()
+
+
+@pytest.mark.parametrize(
+    ("prediction", "wanted", "same"),
+    [
+        ({"prediction": 1, "score": 0.7}, {"prediction": 1, "score": 0.700001}, True),
+        ({"prediction": 1, "score": 0.7}, {"prediction": 1, "score": 0.6}, False),
+        ({"prediction": 0, "score": 0.7}, {"prediction": 1, "score": 0.7}, False),
+        ({"prediction": 1, "score": 0.500001}, {"prediction": 0, "score": 0.499999}, True),
+        ({"prediction": 0, "scores": [0.5, 0.3, 0.2]}, {"prediction": 0, "scores": [0.5, 0.3, 0.2]}, True),
+        ({"prediction": 1, "scores": [0.5, 0.3, 0.2]}, {"prediction": 0, "scores": [0.5, 0.3, 0.2]}, False),
+        ({"prediction": 1, "scores": [0.4, 0.4, 0.2]}, {"prediction": 0, "scores": [0.4, 0.4, 0.2]}, True),
+        ({"prediction": 0, "scores": [0.5, 0.5]}, {"prediction": 0, "scores": [0.5, 0.5, 0.0]}, False),
+    ],
+)
+def test_a_wrong_prediction_is_told_from_rounding(
+    prediction: dict[str, Any], wanted: dict[str, Any], *, same: bool
+) -> None:
+    """Scores may differ by rounding, and the class only where that decides it."""
+    common = {"version": 1, "event_at": 5.0}
+
+    assert agrees(common | prediction, common | wanted) is same
+    assert not agrees(common | {"event_at": 6.0} | prediction, common | wanted)
+
+
+def test_all_peers_run_where_the_field_is_compared() -> None:
+    """On (a), (b) and (e); on the others at least ours and those that need no environment of their own."""
+    assert [systems_on(WORKLOADS[letter]) for letter in "abe"] == [SYSTEMS] * 3
+    assert [systems_on(WORKLOADS[letter]) for letter in "cd"] == [EVERYWHERE] * 2
+
+
+def test_each_round_begins_with_another_system() -> None:
+    """Nobody always has the quietest moment."""
+    plan = Plan(WORKLOADS["a"], (OURS, "x", "y"), rounds=2, n=10, warm_up_s=1.0, window_s=1.0)
+
+    assert [system for _, system in plan.turns()] == [OURS, "x", "y", "x", "y", OURS]
+
+
+def test_windows_are_whole_while_there_is_time_and_shorter_when_it_runs_out() -> None:
+    """A run that is late in the end has the shortest window."""
+    plan = Plan(WORKLOADS["a"], (OURS, "x"), rounds=1, n=10, warm_up_s=1.0, window_s=8.0)
+    needed_s = 2 * plan.run_s
+
+    assert Deadline(needed_s + 10, [plan]).window_s(plan) == 8.0
+    late = Deadline(needed_s * 0.8, [plan])
+    assert late.window_s(plan) == pytest.approx(0.8 * plan.run_s - AROUND_S - 1.0, abs=0.1)
+    assert Deadline(0.0, [plan]).window_s(plan) == SHORTEST_S
 
 
 def test_what_fails_in_the_background_is_raised_where_the_run_is_watched() -> None:

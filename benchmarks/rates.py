@@ -113,6 +113,6 @@ def agrees(prediction: dict[str, Any], wanted: dict[str, Any]) -> bool:
     if prediction["prediction"] == wanted["prediction"]:
         return True
     if key == "score":
-        return abs(wanted["score"] - THRESHOLD) <= TOLERANCE
-    best, other = (right[each["prediction"]] for each in (wanted, prediction))
-    return bool(best - other <= 2 * TOLERANCE)
+        return abs(float(wanted["score"]) - THRESHOLD) <= TOLERANCE
+    best, other = (float(right[each["prediction"]]) for each in (wanted, prediction))
+    return best - other <= 2 * TOLERANCE

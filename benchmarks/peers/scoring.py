@@ -14,7 +14,7 @@ import operator
 import os
 import time
 from struct import Struct
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
@@ -35,8 +35,8 @@ TEXTS = ("channel", "country", "device", "product")
 N_PIXELS = 784
 THRESHOLD = 0.5
 
-Named = msgspec.defstruct("Named", [("id", str), *((name, float) for name in FEATURES)], gc=False)
-Mixed = msgspec.defstruct(
+Named: Any = msgspec.defstruct("Named", [("id", str), *((name, float) for name in FEATURES)], gc=False)
+Mixed: Any = msgspec.defstruct(
     "Mixed", [("id", str), *((name, float) for name in NUMBERS), *((name, str) for name in TEXTS)], gc=False
 )
 

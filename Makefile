@@ -72,6 +72,10 @@ bench: $(READY)  ## Measure events/s beside Kafka Streams, Quix Streams, Bytewax
 bench-latency: $(READY)  ## Measure end-to-end latency at four rates, open loop; QUICK=1
 	$(RUN) benchmarks.latency $(if $(QUICK),--quick) $(ARGS)
 
+.PHONY: bench-scale
+bench-scale: $(READY)  ## Measure cost per event with more workers, features, trees, bytes and partitions; QUICK=1
+	$(RUN) benchmarks.scale $(if $(QUICK),--quick) $(ARGS)
+
 .PHONY: bench-memory
 bench-memory: $(READY)  ## Measure memory over five million events and the time from restart to ready; QUICK=1
 	$(RUN) benchmarks.memory $(if $(QUICK),--quick) $(ARGS)

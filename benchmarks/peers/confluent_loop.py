@@ -25,6 +25,7 @@ def run(broker: str, features: str, predictions: str, group: str, scoring: Scori
             "enable.auto.commit": False,
             "auto.offset.reset": "earliest",
             "max.partition.fetch.bytes": 4 << 20,
+            "fetch.queue.backoff.ms": 10,  # a full queue would otherwise stand still for a second
         }
     )
     producer = Producer({"bootstrap.servers": broker, "acks": "all", "linger.ms": 5, "batch.size": 1 << 20})

@@ -37,7 +37,7 @@ from benchmarks.observer import Observer
 from benchmarks.open_loop import AHEAD_S, AT_ONCE, Plan, Sender
 from benchmarks.processes import Running, Unfit, told
 from benchmarks.report import surroundings, write
-from benchmarks.systems import OURS, SYSTEMS, Job, start
+from benchmarks.systems import OURS, SYSTEMS, Job, prepare, start
 from benchmarks.workloads import WORKLOADS
 
 if TYPE_CHECKING:
@@ -186,13 +186,14 @@ def session(job: Job, cluster: Cluster, sender: Sender, lengths: Lengths) -> Ite
     cluster.delete(job.features, job.predictions)
 
 
-def run(systems: Sequence[str], lengths: Lengths, console: Console) -> tuple[float, dict[str, Any]]:
+def run(systems: Sequence[str], lengths: Lengths, folder: Path, console: Console) -> tuple[float, dict[str, Any]]:
     """Saturation, events/s, and what each system showed at each rate."""
-    with EmbeddedKafka.start() as kafka, tempfile.TemporaryDirectory(prefix="faust-onnx-bench-") as folder:
+    WORKLOADS["a"].trained_model()
+    with EmbeddedKafka.start() as kafka:
         cluster = Cluster(kafka.bootstrap)
 
         def job(system: str, name: str) -> Job:
-            return Job(system, name, f"{name}.events", WORKLOADS["a"], Path(folder))
+            return Job(system, name, f"{name}.events", WORKLOADS["a"], folder)
 
         with Sender(cluster, make_events) as sender:
             with session(job(OURS, "saturation"), cluster, sender, lengths) as ours:
@@ -256,7 +257,12 @@ def main() -> None:
     result = surroundings(full=not arguments.quick and set(COMPARED) <= set(systems))
     gc.disable()  # a collection here would be charged to whoever is measured
     console = Console()
-    saturation, rates = run(systems, QUICK if arguments.quick else FULL, console)
+    with tempfile.TemporaryDirectory(prefix="faust-onnx-bench-") as name:
+        missing, versions = prepare(systems, Path(name))
+        if missing:
+            raise Unfit(f"cannot be had here: {missing}")
+        result["versions"] |= versions
+        saturation, rates = run(systems, QUICK if arguments.quick else FULL, Path(name), console)
     console.print(table(rates, systems))
     result["saturation"] = {"events_per_s": round(saturation), "share": SHARE}
     result["latency"] = {**rates["1000"], "partitions": N_PARTITIONS}

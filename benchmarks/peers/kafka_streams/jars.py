@@ -22,10 +22,9 @@ ROOTS = (
     "org.slf4j:slf4j-simple:1.7.36",
     f"{COMPILER}:3.46.100",
 )
-"""What the list is resolved from; the first wins where two ask for different versions of one jar, roots before all.
-slf4j-simple must be of the line of slf4j-api that Kafka depends on."""
+"""What the list is resolved from; slf4j-simple must be of the line of slf4j-api that Kafka depends on."""
 LEFT_OUT = {
-    "org.rocksdb:rocksdbjni": "73 MB for state stores, of which the topology has none: its classes are never loaded",
+    "org.rocksdb:rocksdbjni": "state stores, of which the topology has none",
 }
 """Dependencies that the peer never loads, and why."""
 

@@ -16,15 +16,15 @@ import org.apache.kafka.streams.processor.StreamPartitioner;
 /**
  * Kafka Streams with ONNX Runtime: one stream thread, one ONNX thread, at least once.
  *
- * <p>Arguments: BROKER FEATURES PREDICTIONS MODEL GROUP SHAPE. System properties: {@code state.dir}, and {@code batch},
- * the number of records that are scored at once at most; 1 is scoring event by event.
+ * <p>Arguments: BROKER FEATURES PREDICTIONS MODEL GROUP SHAPE. System properties: {@code state.dir}; {@code batch}, the
+ * number of records that are scored at once at most, 1 for event by event; {@code linger.ms} of the producer.
  *
- * <p>Kafka Streams hands over one record after the other, and the offset of a record counts as done once {@code process}
- * has returned: records that a processor kept back for a batch would be lost if a commit, a rebalance or the end came
- * before the batch was full. So {@link ScoreProcessor} keeps nothing back. {@link PolledRecords} tells it what the poll
- * brought, it scores a batch of that when it is handed the first record, and gives each record its own prediction
- * when its turn comes. No record waits for another, key, timestamp and offset stay those of the record, and a prediction
- * made ahead that is never asked for is only work in vain.
+ * <p>Kafka Streams hands over one record after the other, and takes one for done once {@code process} has returned: a
+ * record that a processor kept back to fill a batch would be lost if a commit, a rebalance or the end came first. So
+ * {@link ScoreProcessor} keeps nothing back. {@link PolledRecords} tells it what the poll brought; when it is handed the
+ * first record of a batch it scores them all, and gives each its own prediction when its turn comes. No record waits
+ * for another, each keeps its key, timestamp and offset, and a prediction made ahead that is never asked for was work
+ * in vain, no more. Scoring event by event is as correct and takes more processor time.
  */
 public final class KafkaStreamsPeer {
     private KafkaStreamsPeer() {}
@@ -54,7 +54,7 @@ public final class KafkaStreamsPeer {
     private static Topology topology(String features, String predictions, Scoring scoring) {
         Serializer<Prediction> json = (topic, prediction) -> prediction.json();
         StreamPartitioner<byte[], Prediction> samePartition =
-                (topic, key, prediction, partitions) -> prediction.inItsPartition();
+                (topic, key, prediction, partitions) -> prediction.partition();
         return new Topology()
                 .addSource("features", new ByteArrayDeserializer(), new ByteArrayDeserializer(), features)
                 .addProcessor("score", () -> new ScoreProcessor(scoring), "features")
@@ -84,7 +84,7 @@ public final class KafkaStreamsPeer {
 
         config.put(StreamsConfig.producerPrefix(ProducerConfig.ACKS_CONFIG), "all");
         // Kafka Streams' own default is 100 ms.
-        config.put(StreamsConfig.producerPrefix(ProducerConfig.LINGER_MS_CONFIG), 5);
+        config.put(StreamsConfig.producerPrefix(ProducerConfig.LINGER_MS_CONFIG), Integer.getInteger("linger.ms", 5));
         config.put(StreamsConfig.producerPrefix(ProducerConfig.BATCH_SIZE_CONFIG), 1 << 20);
         config.put(StreamsConfig.producerPrefix(ProducerConfig.BUFFER_MEMORY_CONFIG), 64L << 20);
         return config;

@@ -3,6 +3,8 @@ package peer;
 import java.util.ArrayList;
 import java.util.Deque;
 import java.util.List;
+import java.util.Optional;
+import java.util.Set;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.streams.processor.api.Processor;
@@ -15,6 +17,8 @@ final class ScoreProcessor implements Processor<byte[], byte[], byte[], Predicti
     private final Scoring scoring;
     private final List<Event> batch = new ArrayList<>();
     private ProcessorContext<byte[], Prediction> context;
+    /** That of all records of a processor, as a partitioner names it. */
+    private Optional<Set<Integer>> partition;
     private byte[][] predictions = {};
     /** The position in the batch of the record that is expected next. */
     private int next;
@@ -26,6 +30,7 @@ final class ScoreProcessor implements Processor<byte[], byte[], byte[], Predicti
     @Override
     public void init(ProcessorContext<byte[], Prediction> context) {
         this.context = context;
+        partition = Optional.of(Set.of(context.taskId().partition()));
     }
 
     @Override
@@ -34,7 +39,7 @@ final class ScoreProcessor implements Processor<byte[], byte[], byte[], Predicti
         if (next == batch.size() || batch.get(next).offset() != at.offset()) {
             scoreFrom(record, at);
         }
-        context.forward(record.withValue(new Prediction(at.partition(), predictions[next++])));
+        context.forward(record.withValue(new Prediction(partition, predictions[next++])));
     }
 
     private void scoreFrom(Record<byte[], byte[]> record, RecordMetadata at) {

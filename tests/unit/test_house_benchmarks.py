@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from benchmarks.latency import percentile
 from benchmarks.memory import LABEL_EVERY, Sample, judged, label_maker
 from benchmarks.open_loop import Plan as Schedule
 from benchmarks.peers.scoring import FEATURES, Scoring
+from benchmarks.processes import Running, cpu_seconds
 from benchmarks.rates import Rate, agrees
 from benchmarks.stages import Fetched
 from benchmarks.systems import EVERYWHERE, OURS, SYSTEMS, systems_on
@@ -161,6 +163,22 @@ def test_windows_are_whole_while_there_is_time_and_shorter_when_it_runs_out() ->
     late = Deadline(needed_s * 0.8, [plan])
     assert late.window_s(plan) == pytest.approx(0.8 * plan.run_s - AROUND_S - 1.0, abs=0.1)
     assert Deadline(0.0, [plan]).window_s(plan) == SHORTEST_S
+
+
+def test_processor_time_includes_that_of_what_a_process_started(tmp_path: Path) -> None:
+    """A system is charged for its children, also for those that have ended."""
+    burn = "import time\nwhile time.process_time() < 0.2: pass"
+    done = tmp_path / "done"
+    program = f"""
+import pathlib, subprocess, sys, time
+subprocess.run([sys.executable, "-c", {burn!r}], check=True)
+pathlib.Path({str(done)!r}).touch()
+time.sleep(60)
+"""
+    with Running([sys.executable, "-c", program], log=tmp_path / "log") as running:
+        running.wait_until(done.exists, within_s=30, what="the child's end")
+
+        assert cpu_seconds(running.pid) >= 0.2
 
 
 def test_what_fails_in_the_background_is_raised_where_the_run_is_watched() -> None:

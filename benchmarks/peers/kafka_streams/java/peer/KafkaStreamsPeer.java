@@ -23,8 +23,8 @@ import org.apache.kafka.streams.processor.StreamPartitioner;
  * record that a processor kept back to fill a batch would be lost if a commit, a rebalance or the end came first. So
  * {@link ScoreProcessor} keeps nothing back. {@link PolledRecords} tells it what the poll brought; when it is handed
  * the first record of a batch it scores them all, and gives each its own prediction when its turn comes. No record
- * waits for another, each keeps its key, timestamp and offset, and a prediction made ahead that is never asked for was work
- * in vain, no more. Scoring event by event is as correct and takes more processor time.
+ * waits for another, each keeps its key, timestamp and offset, and a prediction made ahead that is never asked for was
+ * work in vain, no more. Scoring event by event is as correct and takes more processor time.
  */
 public final class KafkaStreamsPeer {
     private KafkaStreamsPeer() {}

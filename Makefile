@@ -88,9 +88,9 @@ bench-recovery: $(READY)  ## Measure table recovery, and a worker's return with 
 bench-bounds: $(READY)  ## Measure memory and disk under three times the load, and while Kafka is away; QUICK=1
 	$(RUN) benchmarks.bounds $(if $(QUICK),--quick) $(ARGS)
 
-.PHONY: bench-scale
-bench-scale: $(READY)  ## Measure cost per event against workers, features, trees, bytes and partitions; QUICK=1
-	$(RUN) benchmarks.scale $(if $(QUICK),--quick) $(ARGS)
+.PHONY: bench-feedback
+bench-feedback: $(READY)  ## Measure how many labels are joined and counted while events are scored; QUICK=1
+	$(RUN) benchmarks.feedback $(if $(QUICK),--quick) $(ARGS)
 
 .PHONY: bench-stages
 bench-stages: $(READY)  ## Show the processor time per event of each stage, without Kafka; ARGS="--workload e"

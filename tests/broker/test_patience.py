@@ -8,11 +8,12 @@ import pytest
 import uvloop
 from aiokafka.client import AIOKafkaClient
 from aiokafka.conn import AIOKafkaConnection
-from aiokafka.errors import KafkaConnectionError
+from aiokafka.errors import KafkaConnectionError, KafkaError, RequestTimedOutError
 from aiokafka.protocol.metadata import MetadataRequest
 
-from app.transport import acknowledged, patience
+from app.transport import acknowledged, live, patience
 from tests.conftest import _create_topics, _read_all
+from tests.kafka_frames import Api
 
 pytestmark = pytest.mark.broker
 
@@ -42,6 +43,60 @@ def test_a_request_into_a_reset_connection_is_a_lost_connection(bootstrap, monke
         answers = runner.run(cut_and_ask())
 
     assert [type(answer) for answer in answers] == [KafkaConnectionError] * 5
+
+
+async def test_a_connection_that_fell_silent_is_replaced(
+    new_app, running, unique, proxied, create_topics, produce, eventually, monkeypatch
+):
+    """A worker whose connections died without a word reads on over new ones, long before Faust's one time-out for all.
+
+    Broken by waiting for answers as long as for a rebalance: fetches and heartbeats wait for a minute and a half.
+    """
+    monkeypatch.setattr(AIOKafkaConnection, "send", patience._send_or_lose)
+    monkeypatch.setattr(patience, "ANSWER_WITHIN_S", 2.0)
+    monkeypatch.setattr(patience, "HEARTBEAT_WITHIN_S", 2.0)
+    kafka, proxy = proxied
+    topic, seen = unique("in"), set()
+    await create_topics.func(kafka.bootstrap, {topic: 1})
+    app = new_app(broker=f"kafka://{proxy.address}", broker_request_timeout=90.0)
+
+    @app.agent(app.batch_topic(topic))
+    async def read(batches):
+        async for batch in live(batches):
+            seen.update(record.value for record in batch.records)
+            batch.done()
+
+    async with running(app):
+        await produce.func(kafka.bootstrap, topic, [{"value": b"before", "partition": 0}])
+        await eventually(lambda: seen == {b"before"})
+        proxy.black_hole(Api.FETCH, Api.HEARTBEAT, count=10**9)
+        await asyncio.gather(proxy.seen(Api.FETCH), proxy.seen(Api.HEARTBEAT))
+        proxy.heal()  # those connections stay silent
+        await produce.func(kafka.bootstrap, topic, [{"value": b"after", "partition": 0}])
+        await eventually(lambda: seen == {b"before", b"after"})
+
+
+async def test_requests_that_run_out_of_time_together_are_all_told_so(proxied, monkeypatch):
+    """The second of two is a request out of time as well, and no fault of the program's.
+
+    Broken by aiokafka's own handling: the first has closed the connection, and the second looks for it in vain.
+    """
+    monkeypatch.setattr(AIOKafkaConnection, "send", patience._send_or_lose)
+    monkeypatch.setattr(patience, "ANSWER_WITHIN_S", 0.2)
+    _, proxy = proxied
+    client = AIOKafkaClient(bootstrap_servers=proxy.address)
+    await client.bootstrap()
+    try:
+        node = client.get_random_node()
+        await client.ready(node)
+        proxy.black_hole(Api.METADATA, count=10**9)
+        asked = [client.send(node, MetadataRequest([])) for _ in range(3)]
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+    finally:
+        proxy.heal()
+        await client.close()
+    assert all(isinstance(answer, KafkaError) for answer in answers), answers
+    assert any(isinstance(answer, RequestTimedOutError) for answer in answers), answers
 
 
 async def test_records_wait_for_kafka_longer_than_a_request_may_take(start_kafka, new_app, running, rows):

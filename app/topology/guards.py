@@ -78,6 +78,7 @@ class Guards:
     def assigned(self, partitions: AbstractSet[TP]) -> None:
         """The worker was given *partitions*; TopicsChanged if there were none of these when it began."""
         self._is_consuming = True
+        self.continuity.forget(partitions)  # what came while they were being revoked belongs to no one now
         for topic, partition in sorted(partitions):
             if partition >= self._widths.get(topic, partition + 1):
                 raise TopicsChanged(

@@ -47,6 +47,9 @@ class Consumer(CommitsWhenDone):
         self._parked: set[TP] = set()
         self._stands = False
         """Whether the assigned partitions were sought; Faust resumes them before it seeks them."""
+        self._in_force: int | None = None
+        """Which assignment is in force, by their number; None from a revocation until the next."""
+        self._assignments = 0
         self._busy_until_s = 0.0
         self._fetch_wait_ms = self._limits.idle_fetch_wait_ms
         self._wake = asyncio.Event()
@@ -80,7 +83,7 @@ class Consumer(CommitsWhenDone):
         self._suit_fetch_wait(came=bool(fetched))
         for aiokafka_tp, records in fetched.items():
             tp = TP(aiokafka_tp.topic, aiokafka_tp.partition)
-            if not self.flow_active or self._epochs.get(tp, 0) != epochs.get(tp) or tp in self._parked:
+            if not self._continues(tp, epochs[tp]):
                 self._astray.add(tp)  # what was fetched does not continue the stream any more
                 continue
             if self.comes_in_batches(tp):
@@ -91,6 +94,10 @@ class Consumer(CommitsWhenDone):
                     break
                 yield tp, self._to_message(tp, record)
                 self._next[tp] = record.offset + 1
+
+    def _continues(self, tp: TP, epoch: int) -> bool:
+        is_open = self._stands or self._is_changelog_tp(tp)
+        return self.flow_active and is_open and self._epochs.get(tp, 0) == epoch and tp not in self._parked
 
     async def _getmany(self, active_partitions: set[TP], timeout: float) -> Any:
         return await self._thread.getmany(active_partitions, timeout)
@@ -198,13 +205,21 @@ class Consumer(CommitsWhenDone):
     # -- moving
 
     async def perform_seek(self) -> None:
-        """Seek every assigned partition to its committed offset, or to where `start_positions` of the app says."""
+        """Seek every assigned partition to its committed offset, or to where `start_positions` of the app says.
+
+        A recovery that is overtaken by a rebalance may come here late: for partitions that are assigned no more it
+        seeks nothing and lets nothing through.
+        """
+        if (assignment := self._in_force) is None:
+            return
         self._moved(self.assignment())
         await super().perform_seek()
         committed: dict[TP, int | None] = {tp: self._read_offset.get(tp) for tp in self.assignment()}
         starts: Mapping[TP, int] = await self.app.start_positions(committed)
         for tp, start in starts.items():
             await self._seek_client(tp, start)
+        if assignment != self._in_force:
+            return
         for tp in self.assignment():
             if self._is_changelog_tp(tp):
                 continue
@@ -234,11 +249,17 @@ class Consumer(CommitsWhenDone):
 
     # -- rebalancing
 
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        """Begin anew: nothing is delivered until the partitions were sought."""
+        self._assignments += 1
+        self._in_force = self._assignments
+        await super().on_partitions_assigned(assigned, generation_id)
+
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Commit what is done while Faust still knows of it, let agents finish, commit that, and forget the rest."""
+        self._in_force, self._stands = None, False
         await self.commit()
         await super().on_partitions_revoked(revoked)
-        self._stands = False
         for tp in revoked:
             if (deliveries := self._deliveries.pop(tp, None)) is not None:
                 deliveries.close()

@@ -262,6 +262,36 @@ async def test_a_planned_rebalance_redelivers_nothing(new_app, running, unique, 
         assert sorted(n for p, n in seen if p == partition) == list(range(700))
 
 
+async def test_a_recovery_overtaken_by_a_rebalance_does_not_open_the_way_again(
+    new_app, running, unique, create_topics, produce, eventually
+):
+    """Promise 3: between a revocation and the next seek no batch goes through, also when a late recovery ends there.
+
+    Broken by closing the way only after the revocation, and by letting any `perform_seek` open it: what was fetched
+    before is then delivered once the late recovery resumes the flow, and belongs to no one.
+    """
+    topic, seen, stood = unique("in"), [], []
+    await create_topics({topic: 2})
+    first, second = new_app(), new_app()
+    collector(first, topic, seen)
+    collector(second, topic, [])
+
+    async def end_a_late_recovery(*_, **__):
+        stood.append(first.consumer._stands)
+        await first.consumer.perform_seek()
+        stood.append(first.consumer._stands)
+
+    async with running(first):
+        await produce(topic, [r for p in (0, 1) for r in numbered(range(100), p)])
+        await eventually(lambda: len(seen) == 200)
+        first.on_partitions_revoked.connect(end_a_late_recovery)
+        async with running(second):
+            await eventually(lambda: len(stood) >= 2)
+            first.on_partitions_revoked.disconnect(end_a_late_recovery)
+            await eventually(lambda: first.consumer._stands)
+    assert stood[:2] == [False, False]
+
+
 def _partitions(app, topic):
     return [tp for tp in app.consumer.assignment() if tp.topic == topic]
 

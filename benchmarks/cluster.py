@@ -17,7 +17,7 @@ N_PARTITIONS = 2
 LOG_APPEND_TIME = {"message.timestamp.type": "LogAppendTime"}
 """What a features topic has that we create."""
 FILL_BATCH = 5000
-TRIES = 100
+TRIES = 200
 NO_LEADER_YET = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE, KafkaError._NOENT)  # noqa: SLF001  it has no other name
 """What a new topic answers for a moment."""
 
@@ -60,6 +60,7 @@ class Cluster:
                 if code not in NO_LEADER_YET:
                     raise
                 time.sleep(0.05)
+                self._admin = AdminClient(client(self.broker))  # the one that asked too early would not look again
         raise Unfit(f"no leader for {topic}")
 
     def fill(self, topic: str, make: Callable[[int], tuple[bytes, bytes]], numbers: range) -> None:

@@ -71,8 +71,12 @@ def measure(running: Running, cluster: Cluster, job: Job, window: Window) -> Rat
     )
     seconds, cpu_s, events = time.monotonic() - began_s, cpu_seconds(running.pid) - began_cpu_s, written() - began
     allowed = n + max(MARKERS[0] * n, MARKERS[1]) if job.system == OURS_EXACTLY_ONCE else n
-    if events <= 0 or written() > allowed:
+    if written() > allowed:
         raise Unfit(f"{job.system} wrote {written()} predictions for {n} records\n{running.last_lines()}")
+    if events <= 0:
+        done = began >= n
+        why = f"{n} records were too few" if done else f"nothing was predicted for {seconds:.1f} s"
+        raise Unfit(f"{job.system}: {why}\n{running.last_lines()}")
     return Rate(
         events=events,
         seconds=round(seconds, 3),

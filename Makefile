@@ -100,6 +100,10 @@ bench-stages: $(READY)  ## Show the processor time per event of each stage, with
 bench-guard: $(READY)  ## See that the worker is not far slower than a bare loop, in half a minute
 	@$(RUN) benchmarks.guard
 
+.PHONY: plots
+plots: $(READY)  ## Draw docs/plots/*.svg from the recorded results; the same results give the same bytes
+	$(RUN) benchmarks.plots $(ARGS)
+
 .PHONY: lock
 lock: $(READY)  ## Compile requirements/*.in into hash-locked files; ARGS=--upgrade for newer versions
 	$(COMPILE) $(ARGS) requirements/worker.in -o requirements/worker.txt

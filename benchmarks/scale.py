@@ -44,6 +44,7 @@ WARM_UP = 0.1
 """Share of the records before the cost is taken: a model is loaded, caches are filled."""
 LEAST = 12_000
 """Records of a point: fewer are gone before they can be watched."""
+TRIES = 3
 REST_S = 2.0
 SETTLE_S = 5.0
 """Until a worker that has just become ready is at rest."""
@@ -106,7 +107,16 @@ def filled(point: Point, n: int, broker: str, topic: str) -> Filled:
 
 
 def cost(on: Filled, name: str, n_workers: int, folder: Path) -> Cost:
-    """What it costs a new group of workers to score and count all of a topic."""
+    """What it costs to score and count all of a topic; looked at again where too little of it was seen."""
+    for attempt in range(TRIES):
+        found = tried(on, f"{name}-{attempt}", n_workers, folder)
+        if found:
+            return found
+    raise Unfit(f"{name}: {on.n} records were predicted before anybody looked, {TRIES} times")
+
+
+def tried(on: Filled, name: str, n_workers: int, folder: Path) -> Cost | None:
+    """The cost with a new group of workers; None when more than half of the records were gone before the window."""
     job = Job(OURS, name, on.topic, on.point.workload, folder)
     with Group(job, on.cluster, n_workers) as group:
         before = resident = group.resident_bytes()
@@ -121,8 +131,10 @@ def cost(on: Filled, name: str, n_workers: int, folder: Path) -> Cost:
         began_s, began_cpu_s, began = time.monotonic(), group.cpu_s(), group.predicted()
         group.wait_until(lambda: at_least(on.n), within_s=WITHIN_S, what="the last prediction", every_s=0.02)
         seconds, scored_cpu_s, events = time.monotonic() - began_s, group.cpu_s() - began_cpu_s, on.n - began
-        if events < on.n / 2 or group.predicted() != on.n:
-            raise Unfit(f"{name}: {group.predicted()} predictions of {on.n} records, {events} of them in the window")
+        if group.predicted() != on.n:
+            raise Unfit(f"{name}: {group.predicted()} predictions of {on.n} records")
+        if events < on.n / 2:
+            return None
         last_s, last_cpu_s = time.monotonic(), group.cpu_s()
         group.wait_until(lambda: group.counted() >= on.n, within_s=WITHIN_S, what="the last count", every_s=0.5)
         counted_s, counted_cpu_s = time.monotonic(), group.cpu_s()

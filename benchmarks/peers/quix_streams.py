@@ -27,7 +27,7 @@ from benchmarks.peers.scoring import Scoring
 
 BATCH = 1000
 """Records of one partition that are scored together at most."""
-FRESH_MS = 5
+FRESH_MS = 10
 """A record younger than this is taken to be the last that there is."""
 COMMIT_INTERVAL_S = 0.25
 """From checkpoint to checkpoint; what waits for a full batch when the stream ends is scored at the next."""
@@ -49,7 +49,7 @@ class ScoringSink(BaseSink):
                 "bootstrap.servers": broker,
                 "acks": "all",
                 "enable.idempotence": True,  # as in Quix's own
-                "linger.ms": 5,
+                "linger.ms": 1,  # as fast as 5 for batches, and sooner for single records
                 "batch.size": 1 << 20,
                 "delivery.report.only.error": True,
                 "on_delivery": self._note_error,

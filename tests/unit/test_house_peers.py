@@ -52,3 +52,10 @@ def test_a_lock_without_the_package_is_whole() -> None:
     lock = "rich==1 \\\n    --hash=sha256:a\n"
 
     assert environment.split(lock, "bytewax") == (lock, "")
+
+
+def test_every_entry_of_the_lock_has_an_exact_version_and_a_hash() -> None:
+    """A lock with one loose line would make pip refuse the whole file."""
+    entries = re.split(r"\n(?=[a-z])", environment.LOCK.read_text().strip())
+
+    assert all(re.match(r"[a-z][\w.-]*==\d", entry) and "--hash=sha256:" in entry for entry in entries)

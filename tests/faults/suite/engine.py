@@ -77,6 +77,8 @@ async def _run_at(
         site.proxy.heal()
         state_bytes = disk_bytes(run.state) if run.settings else 0
         await run.close()
+        if run.violations and keep is not None:
+            await asyncio.to_thread(_copy_logs, run)
         await _leave_nothing(run)
     result = Result(
         case=case.name, number=case.number, seed=seed, mode=mode, scale=scale, commit="",
@@ -93,6 +95,14 @@ async def _run_at(
     else:
         await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
     return result
+
+
+def _copy_logs(run: Run) -> None:
+    """Keep Kafka's own files of the run's topics, and of offsets and transactions: `kafka.tools.DumpLogSegments`."""
+    names = (run.name, f"app-{run.name}", "__consumer_offsets", "__transaction_state")
+    for log in (run.kafka.root / "data").iterdir():
+        if log.is_dir() and log.name.startswith(names):
+            shutil.copytree(log, run.folder / "kafka" / log.name, dirs_exist_ok=True)
 
 
 async def _leave_nothing(run: Run) -> None:

@@ -50,6 +50,7 @@ class Consumer(CommitsWhenDone):
         self._in_force: int | None = None
         """Which assignment is in force, by their number; None from a revocation until the next."""
         self._assignments = 0
+        self._seeking = asyncio.Lock()
         self._busy_until_s = 0.0
         self._fetch_wait_ms = self._limits.idle_fetch_wait_ms
         self._wake = asyncio.Event()
@@ -68,9 +69,7 @@ class Consumer(CommitsWhenDone):
         if not self.flow_active:
             await self.wait(self.can_resume_flow)
         await self._seek_astray()
-        active = {tp for tp in self._get_active_partitions() if tp not in self._parked}
-        if not self._stands:
-            active = {tp for tp in active if self._is_changelog_tp(tp)}
+        active = {tp for tp in self._get_active_partitions() if tp not in self._parked and self._is_open(tp)}
         wanted = {tp for tp in active if self._has_room(tp)}
         if not wanted:
             await self._wait_for_wake(0.2)
@@ -83,6 +82,8 @@ class Consumer(CommitsWhenDone):
         self._suit_fetch_wait(came=bool(fetched))
         for aiokafka_tp, records in fetched.items():
             tp = TP(aiokafka_tp.topic, aiokafka_tp.partition)
+            if not self._is_open(tp):
+                continue  # it will be sought
             if not self._continues(tp, epochs[tp]):
                 self._astray.add(tp)  # what was fetched does not continue the stream any more
                 continue
@@ -96,8 +97,10 @@ class Consumer(CommitsWhenDone):
                 self._next[tp] = record.offset + 1
 
     def _continues(self, tp: TP, epoch: int) -> bool:
-        is_open = self._stands or self._is_changelog_tp(tp)
-        return self.flow_active and is_open and self._epochs.get(tp, 0) == epoch and tp not in self._parked
+        return self.flow_active and self._epochs.get(tp, 0) == epoch and tp not in self._parked
+
+    def _is_open(self, tp: TP) -> bool:
+        return self._stands or self._is_changelog_tp(tp)
 
     async def _getmany(self, active_partitions: set[TP], timeout: float) -> Any:
         return await self._thread.getmany(active_partitions, timeout)
@@ -148,7 +151,7 @@ class Consumer(CommitsWhenDone):
         assigned = self.assignment()
         for tp in list(self._astray):
             self._astray.discard(tp)
-            if tp not in assigned:
+            if tp not in assigned or not self._is_open(tp):
                 continue
             self._moved([tp])
             if (offset := self._next.get(tp)) is None:
@@ -207,11 +210,14 @@ class Consumer(CommitsWhenDone):
     async def perform_seek(self) -> None:
         """Seek every assigned partition to its committed offset, or to where `start_positions` of the app says.
 
-        A recovery that is overtaken by a rebalance may come here late: for partitions that are assigned no more it
-        seeks nothing and lets nothing through.
+        Once for each assignment: a recovery may come here again, and batches that are worked on by then would be
+        delivered a second time. One that a rebalance overtook comes late, and opens nothing.
         """
-        if (assignment := self._in_force) is None:
-            return
+        async with self._seeking:
+            if self._in_force is not None and not self._stands:
+                await self._seek_all(self._in_force)
+
+    async def _seek_all(self, assignment: int) -> None:
         self._moved(self.assignment())
         await super().perform_seek()
         committed: dict[TP, int | None] = {tp: self._read_offset.get(tp) for tp in self.assignment()}

@@ -292,6 +292,34 @@ async def test_a_recovery_overtaken_by_a_rebalance_does_not_open_the_way_again(
     assert stood[:2] == [False, False]
 
 
+async def test_a_recovery_that_ends_twice_redelivers_nothing(
+    new_app, running, unique, create_topics, produce, eventually
+):
+    """Promise 1: partitions are sought once for an assignment, and batches that are worked on are not read again.
+
+    Broken by seeking whenever a recovery ends: the committed offset lies before what agents are working on.
+    """
+    topic, seen, go_on = unique("in"), [], asyncio.Event()
+    await create_topics({topic: 1})
+    app = new_app()
+
+    @app.agent(app.batch_topic(topic))
+    async def work(batches):
+        async for batch in live(batches):
+            seen.extend(int(record.value) for record in batch.records)
+            await go_on.wait()
+            batch.done()
+
+    async with running(app):
+        await produce(topic, numbered(range(100), 0))
+        await eventually(lambda: seen)
+        await app.consumer.perform_seek()
+        go_on.set()
+        await produce(topic, numbered(range(100, 200), 0))
+        await eventually(lambda: 199 in seen)
+    assert seen == list(range(200))
+
+
 def _partitions(app, topic):
     return [tp for tp in app.consumer.assignment() if tp.topic == topic]
 

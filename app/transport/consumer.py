@@ -256,9 +256,13 @@ class Consumer(CommitsWhenDone):
     # -- rebalancing
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
-        """Begin anew: nothing is delivered until the partitions were sought."""
+        """Begin anew: nothing is delivered until the partitions were sought, and what was delivered is void.
+
+        Kafka's client tells of no revocation when it lost its place in the group before it knew of an assignment.
+        """
         self._assignments += 1
-        self._in_force = self._assignments
+        self._in_force, self._stands = self._assignments, False
+        self._forget(list(self._deliveries))
         await super().on_partitions_assigned(assigned, generation_id)
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
@@ -266,14 +270,17 @@ class Consumer(CommitsWhenDone):
         self._in_force, self._stands = None, False
         await self.commit()
         await super().on_partitions_revoked(revoked)
-        for tp in revoked:
+        self._forget(revoked)
+
+    def _forget(self, tps: Collection[TP]) -> None:
+        for tp in tps:
             if (deliveries := self._deliveries.pop(tp, None)) is not None:
                 deliveries.close()
             for known in (self._next, self._unsaved, self._last_at_s):
                 known.pop(tp, None)
-        self._parked.difference_update(revoked)
-        self._astray.difference_update(revoked)
-        self._moved(revoked)
+        self._parked.difference_update(tps)
+        self._astray.difference_update(tps)
+        self._moved(tps)
 
     async def wait_empty(self) -> None:
         """Wait until the agents are through with what they have begun, within bounds, and commit it."""

@@ -232,11 +232,12 @@ class Consumer(CommitsWhenDone):
             offset = committed.get(tp) if tp not in starts else starts[tp]
             if self.is_batched(tp.topic):
                 self._read_offset[tp] = None
-            if offset is None:
+            if offset is None:  # the client was sought nowhere, and may have fetched already what nobody got
                 self._next.pop(tp, None)
+                self._astray.add(tp)
             else:
                 self._next[tp] = offset
-            self._astray.discard(tp)
+                self._astray.discard(tp)
         self._moved(self.assignment())
         self._stands = True
         self._wake.set()

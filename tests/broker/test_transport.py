@@ -320,6 +320,31 @@ async def test_a_recovery_that_ends_twice_redelivers_nothing(
     assert seen == list(range(200))
 
 
+async def test_what_was_fetched_before_the_seek_is_read_again_where_nothing_was_committed(
+    new_app, running, unique, create_topics, produce, eventually, monkeypatch
+):
+    """Promise 1: a fetch that came too early is dropped, and its records come once the way is open.
+
+    Broken by leaving the client where it stands when there is no committed offset: the first records are lost.
+    """
+    topic, seen = unique("in"), []
+    await create_topics({topic: 1})
+    await produce(topic, numbered(range(100), 0))
+    app = new_app()
+    collector(app, topic, seen)
+
+    async def fetch_meanwhile(committed):
+        early = await app.consumer._getmany(set(committed), 5.0)
+        assert early
+        return {}
+
+    monkeypatch.setattr(app, "start_positions", fetch_meanwhile)
+    async with running(app):
+        await produce(topic, numbered(range(100, 200), 0))
+        await eventually(lambda: (0, 199) in seen)
+    assert seen == [(0, number) for number in range(200)]
+
+
 def _partitions(app, topic):
     return [tp for tp in app.consumer.assignment() if tp.topic == topic]
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import re
 import signal
+import urllib.request
 
 import pytest
 from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
@@ -92,7 +95,7 @@ async def test_records_that_retention_took_are_counted_and_told(pipeline, rng, r
     await one.create()
     worker = one.start_worker()
     await one.feed(100, rng=rng, labels=0)
-    await eventually(lambda: _held(worker), deadline_s=40)
+    await eventually(lambda: _held(worker, one), deadline_s=40)
     await remove_records(one, one.topics.features, 60)
     await one.publish()
     await worker.ready()
@@ -133,8 +136,13 @@ async def test_reading_events_from_the_start_again_is_told(pipeline, rng, eventu
     assert "events are read from the start, although there are predictions" in second.log.read_text()
 
 
-async def _held(worker):
-    return "partitions assigned" in worker.log.read_text()
+async def _held(worker, one):
+    """Whether the worker, which is not ready, has records in hand that no model is known for."""
+    listens = re.search(r"url=(\S+)", worker.log.read_text())
+    if listens is None:
+        return False
+    with await asyncio.to_thread(urllib.request.urlopen, f"{listens[1]}/api/status", timeout=10) as answer:
+        return json.load(answer)["pipelines"][one.name]["held_back"]
 
 
 async def _skipped(worker, one, n):

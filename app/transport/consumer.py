@@ -249,6 +249,12 @@ class Consumer(CommitsWhenDone):
         self._next.update(partitions)
         self._moved(partitions)
 
+    def verify_event_path(self, now: float, tp: TP) -> None:
+        """Not looked at: Faust asks for a position, which a partition that is being sought has not, and would end.
+
+        Partitions that stand still are seen by what the app watches, its commits.
+        """
+
     def resume_partitions(self, tps: Iterable[TP]) -> None:
         """Resume fetching from partitions, at once."""
         super().resume_partitions(tps)

@@ -345,6 +345,30 @@ async def test_what_was_fetched_before_the_seek_is_read_again_where_nothing_was_
     assert seen == [(0, number) for number in range(200)]
 
 
+async def test_a_partition_that_is_being_sought_is_no_fault(
+    new_app, running, unique, create_topics, produce, eventually
+):
+    """Promise 6: Faust looks for partitions that stand still while one has no position yet, and the worker goes on.
+
+    Broken by Faust's own look, which asserts a position: the worker ends with an AssertionError.
+    """
+    topic, seen = unique("in"), []
+    await create_topics({topic: 1})
+    app = new_app()
+    collector(app, topic, seen)
+    async with running(app):
+        subscription = app.consumer._thread._ensure_consumer()._subscription.subscription
+        (tp,) = _partitions(app, topic)
+        await produce(topic, numbered(range(100), 0))
+        await eventually(lambda: len(seen) == 100)
+        subscription.assignment.state_value(tp).await_reset(EARLIEST)
+        app.consumer.verify_event_path(time.monotonic(), tp)
+
+
+EARLIEST = -2
+"""Kafka's number for the first offset there is."""
+
+
 def _partitions(app, topic):
     return [tp for tp in app.consumer.assignment() if tp.topic == topic]
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import tempfile
 import tomllib
+from collections.abc import Container, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,16 +82,20 @@ def render_lock(lock: Lock) -> str:
     )
 
 
-def resolve_lock(version: str) -> Lock:
-    """The lock of Kafka *version*, resolved over the network into a folder that is thrown away."""
+def resolve_lock(version: str, roots: Sequence[str] = ROOTS, left_out: Container[str] = tuple(LEFT_OUT)) -> Lock:
+    """The lock of Kafka *version*, resolved over the network into a folder that is thrown away.
+
+    roots: what is asked for, `group:artifact:version` with `{version}` for Kafka's.
+    left_out: `group:artifact` of what is not taken.
+    """
     from jgo.maven import MavenContext  # noqa: PLC0415 - only development needs it, a worker does not have it
 
     with tempfile.TemporaryDirectory(prefix="faust-onnx-lock-") as folder:
-        context = MavenContext(repo_cache=Path(folder), timeout=30)
-        roots = [context.create_dependency(root.format(version=version)) for root in ROOTS]
-        inputs, transitive = context.resolver.resolve(roots)
+        context = MavenContext(repo_cache=Path(folder), timeout=60)
+        asked = [context.create_dependency(root.format(version=version)) for root in roots]
+        inputs, transitive = context.resolver.resolve(asked)
         wanted = [*inputs, *(dependency for dependency in transitive if dependency.scope in {"compile", "runtime"})]
-        artifacts = [d.artifact for d in wanted if f"{d.groupId}:{d.artifactId}" not in LEFT_OUT]
+        artifacts = [d.artifact for d in wanted if f"{d.groupId}:{d.artifactId}" not in left_out]
         with ThreadPoolExecutor(8) as pool:
             paths = list(pool.map(lambda artifact: artifact.resolve(), artifacts))
         jars = [

@@ -29,7 +29,7 @@ def test_the_peer_has_the_kafka_that_the_embedded_broker_has() -> None:
     lock = peer_lock()
 
     assert lock.version == read_lock().version
-    assert {root.format(kafka=lock.version) for root in ROOTS} <= {jar.coordinate for jar in lock.jars}
+    assert {root.format(version=lock.version) for root in ROOTS} <= {jar.coordinate for jar in lock.jars}
 
 
 def test_the_lock_reads_back_and_says_how_it_is_written(tmp_path) -> None:

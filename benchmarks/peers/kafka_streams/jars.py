@@ -5,18 +5,16 @@
 
 from __future__ import annotations
 
-import tempfile
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 from app.embedded.fetch import ensure_kafka
-from app.embedded.lock import Jar, Lock, read_lock, render_lock, sha256_of
+from app.embedded.lock import Lock, read_lock, render_lock, resolve_lock
 
 LOCK_FILE = Path(__file__).with_name("jars.lock")
 COMPILER = "org.eclipse.jdt:ecj"
 ROOTS = (
-    "org.apache.kafka:kafka-streams:{kafka}",
+    "org.apache.kafka:kafka-streams:{version}",
     "com.microsoft.onnxruntime:onnxruntime:1.29.0",
     "com.fasterxml.jackson.core:jackson-core:2.22.4",
     "org.slf4j:slf4j-simple:1.7.36",
@@ -45,21 +43,7 @@ def ensure_jars(lock: Lock, *, cache: Path | None = None) -> Path:
 
 def resolve(kafka: str) -> Lock:
     """The lock for Kafka Streams *kafka*, resolved over the network into a folder that is thrown away."""
-    from jgo.maven import MavenContext  # noqa: PLC0415 - only who writes the lock needs it
-
-    with tempfile.TemporaryDirectory(prefix="faust-onnx-lock-") as folder:
-        context = MavenContext(repo_cache=Path(folder), timeout=60)
-        roots = [context.create_dependency(root.format(kafka=kafka)) for root in ROOTS]
-        inputs, transitive = context.resolver.resolve(roots)
-        wanted = [*inputs, *(dependency for dependency in transitive if dependency.scope in {"compile", "runtime"})]
-        artifacts = [d.artifact for d in wanted if f"{d.groupId}:{d.artifactId}" not in LEFT_OUT]
-        with ThreadPoolExecutor(8) as pool:
-            paths = list(pool.map(lambda artifact: artifact.resolve(), artifacts))
-        jars = [
-            Jar(f"{a.groupId}:{a.artifactId}:{a.version}", path.name, path.stat().st_size, sha256_of(path))
-            for a, path in zip(artifacts, paths, strict=True)
-        ]
-    return Lock(kafka, tuple(sorted(jars, key=lambda jar: jar.coordinate)))
+    return resolve_lock(kafka, ROOTS, LEFT_OUT)
 
 
 def lock_text(lock: Lock) -> str:

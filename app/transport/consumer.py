@@ -265,7 +265,7 @@ class Consumer(CommitsWhenDone):
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
         """Begin anew: nothing is delivered until the partitions were sought, and what was delivered is void.
 
-        Kafka's client tells of no revocation when it lost its place in the group before it knew of an assignment.
+        Not left to the revocation before: Kafka's client names no partitions there if it knows of no assignment.
         """
         self._assignments += 1
         self._in_force, self._stands = self._assignments, False

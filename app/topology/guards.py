@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,7 @@ from faust.types import TP
 
 from app.topology import stuck, topic_watch
 from app.topology.continuity import Continuity
+from app.topology.jobs import Job
 from app.topology.leaving import Leaving
 from app.topology.stuck import LoopWatch, Standing, StuckWatch, unfinished
 from app.topology.topic_watch import TopicsChanged, TopicWatch
@@ -57,12 +58,12 @@ class Guards:
         )
 
     @property
-    def jobs(self) -> list[tuple[Callable[[], Awaitable[None]], float]]:
-        """What is to be done again and again, with the seconds between; an error in it ends the worker."""
+    def jobs(self) -> list[Job]:
+        """What is to be done again and again."""
         return [
-            (self._look, stuck.LOOK_EVERY_S),
-            (self.continuity.resolve, _GAPS_EVERY_S),
-            (self.topics.look, topic_watch.LOOK_EVERY_S),
+            Job(self._look, stuck.LOOK_EVERY_S),
+            Job(self.continuity.resolve, _GAPS_EVERY_S),
+            Job(self.topics.look, topic_watch.LOOK_EVERY_S),
         ]
 
     async def watched(self, batches: AsyncIterator[Batch]) -> AsyncIterator[Batch]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import socket
 import time
@@ -101,10 +100,3 @@ def _show_in_force(metrics: Metrics, timeline: Timeline, event: ModelEvent) -> N
     activation = standing.activation
     sha256 = timeline.releases[activation.version].manifest.sha256
     metrics.model_in_force(event.pipeline, activation.version, sha256, effective_from_s=activation.effective_from_s)
-
-
-async def repeat(work: Callable[[], Awaitable[None]], *, every_s: float) -> None:
-    """Do *work* again and again, with *every_s* between the end of one and the begin of the next."""
-    while True:
-        await work()
-        await asyncio.sleep(every_s)

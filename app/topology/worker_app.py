@@ -22,12 +22,13 @@ from app.performance import PerformanceIndex
 from app.settings import Settings, split_address
 from app.topology.feedback import tally
 from app.topology.guards import Guards
+from app.topology.jobs import Job, Jobs
 from app.topology.lag import LagWatch
 from app.topology.pipeline import Pipeline
 from app.topology.process import Worker
 from app.topology.rekey import rekey
 from app.topology.scoring import score
-from app.topology.serving import Starts, repeat, web_service
+from app.topology.serving import Starts, web_service
 from app.topology.state import StateSlot
 from app.topology.turns import Turns
 from app.transport import BatchApp, Limits, Transactions
@@ -62,7 +63,7 @@ class WorkerApp(BatchApp):
         self.started_at_s = time.time()
         self._recovering_since = time.perf_counter()
         self._assigned: set[TP] | None = None
-        self._jobs: list[asyncio.Task[None]] = []
+        self._jobs = Jobs(self.fail, lambda: self.should_stop)
         super().__init__(
             settings.app_id,
             broker=[f"kafka://{address}" for address in settings.broker.split(",")],
@@ -204,30 +205,20 @@ class WorkerApp(BatchApp):
     # -- jobs beside the stream
 
     async def _start_jobs(self) -> None:
-        work: list[tuple[Callable[[], Awaitable[None]], float]] = [(self.lag.measure, 1.0), (self._tell_ready, 0.05)]
-        for pipeline in self.lives.values():
-            work.append((pipeline.gate.release, 0.0))
-            work.append((pipeline.disk.measure, 5.0))
-            work.append((pipeline.feedback.publish, self.settings.performance_interval_s))
         self.guards.loop.start()
-        for job, every_s in work + self.guards.jobs:
-            task = asyncio.create_task(repeat(job, every_s=every_s))
-            task.add_done_callback(self._job_ended)
-            self._jobs.append(task)
+        jobs = [Job(self.lag.measure, 1.0), Job(self._tell_ready, 0.05), *self.guards.jobs]
+        for pipeline in self.lives.values():
+            jobs.append(Job(pipeline.gate.release, 0.0))
+            jobs.append(Job(pipeline.disk.measure, 5.0))
+            jobs.append(Job(pipeline.feedback.publish, self.settings.performance_interval_s))
+        self._jobs.start(jobs)
 
     async def _stop_jobs(self) -> None:
-        for task in self._jobs:
-            task.cancel()
-        await asyncio.gather(*self._jobs, return_exceptions=True)
-        self._jobs.clear()
+        await self._jobs.stop()
         await self.guards.stop()
         if self.failed is None:
             for pipeline in self.lives.values():
                 await pipeline.feedback.close_all()
-
-    def _job_ended(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self.fail(error)
 
     async def _tell_ready(self) -> None:
         if self.ready_file is not None and self.readiness()[0]:

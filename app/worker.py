@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import functools
 import gc
 import os
@@ -38,6 +39,7 @@ EXIT_GRACE_S = 15.0
 
 def prepare(settings: Settings) -> WorkerApp:
     """The application for *settings*, after reading its contracts and looking at its topics."""
+    faulthandler.enable()  # a library that crashes takes the process with it: the log then says where
     allow_open_files()
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
     be_patient()

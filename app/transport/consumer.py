@@ -18,6 +18,7 @@ from typing import Any
 from aiokafka import TopicPartition
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
+from mode import Service
 
 from app.transport.batch import Batch
 from app.transport.commits import CommitsWhenDone
@@ -28,6 +29,7 @@ _value_of = attrgetter("value")
 _RECORD_OVERHEAD_BYTES = 100
 _MANY_RECORDS = 1000
 _IDLE_AFTER_S = 2.0
+_CHECK_GROUP_EVERY_S = 1.0
 _WAIT_FOR_ROOM_S = 0.005
 """How long a fetch of the others may block while a partition waits for room; room comes within milliseconds."""
 
@@ -260,6 +262,13 @@ class Consumer(CommitsWhenDone):
         super().resume_partitions(tps)
         self._wake.set()
 
+    @Service.task
+    async def _watch_group(self) -> None:
+        while not self.should_stop:
+            await self.sleep(_CHECK_GROUP_EVERY_S)
+            if not self._thread.should_stop:
+                await self._thread.check_group()
+
     # -- rebalancing
 
     async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
@@ -275,7 +284,10 @@ class Consumer(CommitsWhenDone):
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Commit what is done while Faust still knows of it, let agents finish, commit that, and forget the rest."""
         self._in_force, self._stands = None, False
-        await self.commit()
+        if not self._thread.should_stop:  # else all that was done is committed, and nobody is there to commit more
+            await self.commit()
+            if self.app.should_stop:
+                await self.wait_empty()  # as Faust has an app do that goes on
         await super().on_partitions_revoked(revoked)
         self._forget(revoked)
 

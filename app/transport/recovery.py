@@ -44,6 +44,15 @@ class Recovery(_Recovery):  # type: ignore[misc]
             await self.app.fence(self.app.consumer.assignment())
         await super()._build_highwaters(consumer, tps, destination, title)
 
+    async def _wait(self, coro: Any, timeout: Any = None) -> None:
+        """Wait for *coro* for however long it takes, unless there is another rebalance or the app stops.
+
+        Faust takes running out of *timeout* for being stopped: it would recover nothing any more, also after the next
+        rebalance. What takes too long is seen by what watches commits.
+        """
+        del timeout
+        await super()._wait(coro)
+
     def forget(self, tp: Any) -> None:
         """Read the changelog partition *tp* from its start the next time, whatever was read of it before."""
         self.active_offsets.pop(tp, None)

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import structlog
 from aiokafka.consumer.fetcher import FetchResult
+from aiokafka.errors import KafkaError
 from faust.transport.drivers import aiokafka as driver
 
+from app.errors import BrokerError
 from app.transport.lean import lean_record
+
+log = structlog.get_logger(__name__)
 
 
 class Limits(NamedTuple):
@@ -41,6 +46,30 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
     def set_fetch_wait(self, wait_ms: int) -> None:
         """Let the broker hold the coming fetches for that long."""
         self._ensure_consumer()._fetcher._fetch_max_wait_ms = wait_ms  # noqa: SLF001
+
+    def close(self) -> None:
+        """Leave the client alone: `on_thread_stop` closes it, in the thread that it belongs to.
+
+        Faust comes here from the app's thread, when the group is shared out anew while the app stops. It would close
+        connections that the client's own loop was reading from: workers ended with SIGSEGV instead of leaving.
+        """
+
+    async def check_group(self) -> None:
+        """Raise what keeps the client from being a member of its group, if anything does and it is not over by itself.
+
+        aiokafka rests from then on until someone has asked: it sends no heartbeats and joins no group.
+        """
+        await self.call_thread(self._check_group)
+
+    async def _check_group(self) -> None:
+        try:
+            self._ensure_consumer()._coordinator.check_errors()  # noqa: SLF001
+        except KafkaError as error:
+            if not error.retriable:
+                raise BrokerError(
+                    f"the consumer group {self.app.conf.id} has no place for this worker: {error}"
+                ) from error
+            log.warning("the consumer group is joined anew", error=repr(error))
 
     async def rejoin(self) -> None:
         """Have the group shared out anew."""

@@ -365,6 +365,110 @@ async def test_a_partition_that_is_being_sought_is_no_fault(
         app.consumer.verify_event_path(time.monotonic(), tp)
 
 
+async def test_a_rebalance_that_meets_a_stopping_app_closes_nothing_from_another_thread(
+    new_app, running, unique, create_topics, produce, eventually
+):
+    """Promise 3: the client is closed in its own thread, after the agents have finished and all of it is committed.
+
+    Broken by Faust's own `close`, which closes connections that another thread reads from: nothing more is delivered,
+    the last commit fails, and once in a while the process ends with SIGSEGV.
+    """
+    topic, seen = unique("in"), []
+    await create_topics({topic: 1})
+    app = new_app()
+    collector(app, topic, seen)
+    async with running(app):
+        await produce(topic, numbered(range(100), 0))
+        await eventually(lambda: len(seen) == 100)
+        app._on_rebalance_when_stopped()
+        await produce(topic, numbered(range(100, 200), 0))
+        await eventually(lambda: len(seen) == 200)
+        client = app.consumer._thread._ensure_consumer()
+        assert not client._closed
+    assert client._closed
+
+
+async def test_what_is_begun_when_a_rebalance_meets_a_stopping_app_is_finished_and_committed(
+    new_app, running, unique, create_topics, produce, bootstrap
+):
+    """Promise 3: also an app that stops gives the group back what it holds only when it is done and committed.
+
+    Broken by leaving out the wait of a revocation in an app that stops: the next owner gets the batch again.
+    """
+    topic, seen, begun, go_on = unique("in"), [], asyncio.Event(), asyncio.Event()
+    await create_topics({topic: 1})
+    app = new_app()
+
+    @app.agent(app.batch_topic(topic))
+    async def work(batches):
+        async for batch in live(batches):
+            begun.set()
+            await go_on.wait()
+            seen.extend(int(record.value) for record in batch.records)
+            batch.done()
+
+    async with running(app):
+        await produce(topic, numbered(range(100), 0))
+        await begun.wait()
+        app._stopped.set()
+        revoked = asyncio.ensure_future(app.consumer.on_partitions_revoked(app.consumer.assignment()))
+        await asyncio.sleep(0.3)  # time to go on too soon
+        assert not revoked.done()
+        go_on.set()
+        await revoked
+        n = len(seen)
+        app._stopped.clear()
+    assert n
+    assert await committed(bootstrap, app.conf.id, topic, 1) == [n]
+
+
+async def test_a_recovery_takes_as_long_as_it_takes(new_app, running, unique, create_topics, produce, eventually):
+    """Promise 6: what a recovery waits for may take longer than a request, and the streams begin then.
+
+    Broken by Faust's time-out for each step of it: nothing is ever delivered, and nobody is told.
+    """
+    topic, seen = unique("in"), []
+    await create_topics({topic: 1})
+    app = new_app()
+    app.batch_table(unique("table"), partitions=1)
+    collector(app, topic, seen)
+
+    async def fence(_assigned):
+        await asyncio.sleep(1.5)
+
+    async def be_impatient(*_, **__):
+        with pytest.warns(faust.exceptions.AlreadyConfiguredWarning):  # the client was given its own, the recovery asks
+            app.conf.broker_request_timeout = 0.5
+
+    app.fence = fence
+    app.on_partitions_assigned.connect(be_impatient)
+    await produce(topic, numbered(range(10), 0))
+    async with running(app):
+        await eventually(lambda: len(seen) == 10)
+
+
+async def test_a_group_that_has_no_place_for_the_worker_ends_it(
+    new_app, running, unique, create_topics, eventually, bootstrap
+):
+    """Promise 6: where another program uses the group in another way, the app does not wait for ever in silence.
+
+    Broken by asking nobody: aiokafka keeps the error to itself, and joins no group until someone has seen it.
+    """
+    topic, name = unique("in"), unique("app")
+    await create_topics({topic: 1})
+    other = AIOKafkaConsumer(topic, bootstrap_servers=bootstrap, group_id=name)
+    await other.start()
+    try:
+        app = new_app(name)
+        app.batch_table(unique("table"), partitions=1)  # with tables Faust shares partitions out in a way of its own
+        collector(app, topic, [])
+        async with running(app):
+            await eventually(lambda: app.crashed)
+            assert "has no place for this worker" in str(app._crash_reason)
+    finally:
+        await other.stop()
+
+
 EARLIEST = -2
 """Kafka's number for the first offset there is."""
 

@@ -39,7 +39,8 @@ EXIT_GRACE_S = 15.0
 
 def prepare(settings: Settings) -> WorkerApp:
     """The application for *settings*, after reading its contracts and looking at its topics."""
-    faulthandler.enable()  # a library that crashes takes the process with it: the log then says where
+    if sys.__stderr__ is not None:
+        faulthandler.enable(sys.__stderr__)  # a library that crashes takes the process with it: the log then says where
     allow_open_files()
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
     be_patient()

@@ -20,12 +20,15 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 from rich.console import Console
 from rich.table import Table
 
+from app.columns import RecordColumns
 from app.features import BatchDecoder, Contract
 from app.feedback.decode import decode_predictions
 from app.feedback.ledger import Ledger
 from app.feedback.store import RocksdictStore
 from app.performance.tallies import Tallies
 from app.scoring import Scorer, score_batch
+from app.transport.packing import Packer
+from app.transport.producer import PACKED_BYTES
 from benchmarks.workloads import WORKLOADS
 
 if TYPE_CHECKING:
@@ -80,6 +83,11 @@ def batches(workload: Workload, size: int, n: int) -> Iterator[list[Record]]:
 
 def built(records: Sequence[OutRecord]) -> None:
     """Pack *records* as the producer does."""
+    if isinstance(records, RecordColumns):
+        packer = Packer(records)
+        for rows in packer.cuts(PACKED_BYTES):
+            packer.batch(rows).bytes_of(1, 1, 1, transactional=False)
+        return
     builder = BatchBuilder(batch_size=1 << 30, compression_type=0, is_transactional=False)
     for record in records:
         builder.append(key=record.key, value=record.value, timestamp=record.timestamp_ms, headers=record.headers)

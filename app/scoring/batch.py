@@ -14,10 +14,12 @@ from app.errors import Reason
 from app.features import dead_letter
 from app.records import OutRecord, Prediction
 from app.scoring.isolation import describe, isolated
+from app.scoring.prediction_columns import prediction_columns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from app.columns import RecordColumns
     from app.features import BatchDecoder, DecodedBatch
     from app.records import Record
     from app.scoring.scorer import Scorer, Scores
@@ -32,7 +34,7 @@ encode = msgspec.json.Encoder().encode
 class ScoredBatch(NamedTuple):
     """One outcome for each record of a batch, a prediction or a dead letter; both lists are in the batch's order."""
 
-    predictions: list[OutRecord]
+    predictions: Sequence[OutRecord]
     dead_letters: list[OutRecord]
     versions: dict[int, int]
     """Version -> how many predictions it made."""
@@ -121,6 +123,10 @@ class PreparedBatch:
     def finish(self, answers: list[Scores], *, now_s: float) -> ScoredBatch:
         """Predictions and dead letters from what `run` gave."""
         failures = list(self._failures)
+        if (columns := self._columns(answers, now_s)) is not None:
+            return self._scored(
+                columns, {self._groups[0][0].version: len(columns)}, dict(self._unscored), failures, now_s
+            )
         predictions: list[tuple[int, OutRecord]] = []
         versions: dict[int, int] = {}
         failed = dict(self._unscored)
@@ -133,6 +139,27 @@ class PreparedBatch:
             predictions += made
         if len(self._groups) > 1:
             predictions.sort(key=lambda made: made[0])
+        return self._scored([record for _, record in predictions], versions, failed, failures, now_s)
+
+    def _columns(self, answers: list[Scores], now_s: float) -> RecordColumns | None:
+        """All predictions at once, if that can be; else each is made by itself."""
+        if len(self._groups) != 1:
+            return None
+        [(scorer, decoded)], [answer] = self._groups, answers
+        try:
+            return prediction_columns(self._records, decoded, answer, scorer, now_s=now_s)
+        except Exception:  # noqa: BLE001  one by one it is found out whose fault it is
+            return None
+
+    def _scored(
+        self,
+        predictions: Sequence[OutRecord],
+        versions: dict[int, int],
+        failed: dict[int, int],
+        failures: list[Failure],
+        now_s: float,
+    ) -> ScoredBatch:
+        """What the batch came to, with a dead letter for each of *failures*."""
         failures.sort()
         reasons: dict[Reason, int] = {}
         for _, reason, _ in failures:
@@ -141,7 +168,7 @@ class PreparedBatch:
             dead_letter(self._records[position], reason, error, failed_at_s=now_s)
             for position, reason, error in failures
         ]
-        return ScoredBatch([record for _, record in predictions], letters, versions, failed, reasons)
+        return ScoredBatch(predictions, letters, versions, failed, reasons)
 
     def _predictions(
         self, decoded: DecodedBatch, scorer: Scorer, answers: Scores, now_s: float, failures: list[Failure]

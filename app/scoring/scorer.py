@@ -20,8 +20,20 @@ if TYPE_CHECKING:
     from app.scoring.inputs import ToFeeds
 
 
+PLACES = 15
+"""Decimal places of published probabilities: as many as a float tells apart near 1, and as log loss needs near 0."""
 ROUNDING = 1e-5
 """How far float32 arithmetic may carry a probability out of [0, 1]; it is published as 0 or 1 then."""
+
+
+def published(probabilities: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+    """*probabilities*, of any shape, as they are published: in [0, 1], rounded to so many places; NaN stays.
+
+    >>> published(np.float32([0.1, 1.000001])).tolist()
+    [0.100000001490116, 1.0]
+    """
+    parts: npt.NDArray[np.float64] = np.rint(np.clip(probabilities.astype(np.float64), 0, 1) * 10**PLACES)
+    return parts / np.float64(10**PLACES)
 
 
 class Scores(NamedTuple):
@@ -35,6 +47,10 @@ class Scores(NamedTuple):
     """Multiclass: one per class in contract order."""
     failed: dict[int, str]
     """Index into the kept records -> why it could not be scored."""
+    numbers: npt.NDArray[np.float64] | None = None
+    """The published probabilities, shape (n,) or (n, n_classes); None for regression."""
+    indices: npt.NDArray[np.intp] | None = None
+    """The predicted classes as positions in the contract's, shape (n,); None for regression."""
 
 
 class Scorer:
@@ -73,7 +89,7 @@ class Scorer:
         """
         failed: dict[int, str] = {}
         if not decoded.kept:
-            return self._scores(np.empty((0, len(self.contract.classes)), np.float32), failed)
+            return self._scores(self._nothing(0), failed)
         try:
             numbers = self._run(decoded)
         except (SessionError, MemoryError):
@@ -83,8 +99,6 @@ class Scorer:
                 rows = good if good.ndim == 1 else good.all(axis=1)
                 for index in np.flatnonzero(~rows).tolist():
                     failed.setdefault(index, problem)
-        if self.contract.task != "regression":
-            numbers = np.clip(numbers, 0, 1)
         return self._scores(numbers, failed)
 
     def _judged(self, numbers: npt.NDArray[np.floating]) -> list[tuple[str, npt.NDArray[np.bool_]]]:
@@ -118,14 +132,15 @@ class Scorer:
         return np.full(shape, np.nan, np.float32)
 
     def _scores(self, numbers: npt.NDArray[np.floating], failed: dict[int, str]) -> Scores:
-        classes = self.contract.classes
-        if self.contract.task == "regression":
+        contract = self.contract
+        if contract.task == "regression":
             return Scores(numbers.tolist(), None, None, failed)
-        if self.contract.task == "multiclass":
-            best = numbers.argmax(axis=1).tolist() if len(numbers) else []
-            return Scores([classes[index] for index in best], None, numbers.tolist(), failed)
-        positive = self.contract.positive_index or 0
-        yes, no = classes[positive], classes[1 - positive]
-        threshold = self.contract.threshold
-        score: list[float] = numbers.tolist()
-        return Scores([yes if p >= threshold else no for p in score], score, None, failed)
+        shown = published(numbers)
+        if contract.task == "multiclass":
+            indices = shown.argmax(axis=1) if len(shown) else np.empty(0, np.intp)
+        else:
+            positive = contract.positive_index or 0
+            indices = np.where(shown >= contract.threshold, positive, 1 - positive)
+        predictions = [contract.classes[index] for index in indices.tolist()]
+        score, scores = (None, shown.tolist()) if contract.task == "multiclass" else (shown.tolist(), None)
+        return Scores(predictions, score, scores, failed, shown, indices)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 import structlog
 
+from app.columns import RecordColumns
 from app.registry import InForce
 from app.registry.reader import FUTURE_S
 from app.scoring import PreparedBatch, ScoredBatch, Scorer
@@ -17,8 +18,11 @@ from app.topology.runs import Runs
 from app.transport import Batch, Output, live
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from app.features import BatchDecoder, Contract
     from app.metrics import Metrics
+    from app.records import OutRecord
     from app.registry import ModelReader
     from app.topology.gate import Gate
     from app.topology.outbox import Outbox
@@ -97,7 +101,7 @@ class ScoringDesk:
         name, metrics = self.contract.name, self._metrics
         metrics.batch(name, records=len(batch.records), seconds=took_s)
         metrics.dead_letters(name, "features", scored.reasons)
-        latencies_s = now_s - np.array([made.timestamp_ms for made in scored.predictions], float) / 1000
+        latencies_s = now_s - _timestamps_ms(scored.predictions) / 1000
         metrics.future_timestamps(name, int(np.count_nonzero(latencies_s < -FUTURE_S)))
         for version in scored.versions.keys() | scored.failed.keys():
             n, n_failed = scored.versions.get(version, 0), scored.failed.get(version, 0)
@@ -131,6 +135,13 @@ class ScoringDesk:
     def close(self) -> None:
         """Let go of the thread."""
         self._runs.close()
+
+
+def _timestamps_ms(predictions: Sequence[OutRecord]) -> npt.NDArray[np.float64]:
+    """Kafka timestamps of *predictions*, shape (n,)."""
+    if isinstance(predictions, RecordColumns):
+        return predictions.timestamps_ms.astype(np.float64)
+    return np.array([made.timestamp_ms for made in predictions], np.float64)
 
 
 async def score(batches: AsyncIterator[Batch], *, desk: ScoringDesk) -> None:

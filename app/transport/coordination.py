@@ -161,14 +161,14 @@ class Coordination:
             lambda: self._ask_coordinator(CoordinationType.TRANSACTION, who.transactional_id, request, what), what
         )
 
-    async def produce(self, who: Identity, batches: Mapping[TP, bytes]) -> None:
+    async def produce(self, who: Identity, batches: Mapping[TP, bytes | bytearray]) -> None:
         """Write one record batch to each of the partitions; acknowledged by all replicas."""
-        by_node: dict[int, list[tuple[TP, bytes]]] = defaultdict(list)
+        by_node: dict[int, list[tuple[TP, bytes | bytearray]]] = defaultdict(list)
         for tp, batch in batches.items():
             by_node[await self._leader(tp)].append((tp, batch))
         await together(self._produce(who, node, part) for node, part in by_node.items())
 
-    async def _produce(self, who: Identity, node: int, batches: list[tuple[TP, bytes]]) -> None:
+    async def _produce(self, who: Identity, node: int, batches: list[tuple[TP, bytes | bytearray]]) -> None:
         """Asks again for the partitions whose broker could not verify the transaction: it has written nothing there."""
         what = f"records of {who.transactional_id}"
         for wait_s in (*_BUSY_WAITS_S, None):

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -21,9 +21,11 @@ import structlog
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from faust.types import TP
 
+from app.columns import RecordColumns
 from app.errors import BrokerError, FaustOnnxError
 from app.records import OutRecord
 from app.transport.coordination import Coordination, Identity, Superseded, TooLarge, Unsure, together
+from app.transport.packing import Packer
 
 log = structlog.get_logger(__name__)
 
@@ -146,19 +148,35 @@ class Lane:
 
     async def _produce(self, who: Identity, outputs: Sequence[Output]) -> None:
         """A partition takes one record batch with each request, and the batches of a partition in their order."""
-        rows: dict[TP, list[OutRecord]] = defaultdict(list)
+        parts: dict[TP, list[Sequence[OutRecord]]] = defaultdict(list)
         for topic, partition, records in outputs:
-            rows[TP(topic, partition)] += records
-        starts = dict.fromkeys(rows, 0)
-        while starts:
-            batches: dict[TP, bytes] = {}
-            for tp, start in list(starts.items()):
-                batches[tp], end = self._batch(who, tp, rows[tp], start)
-                if end == len(rows[tp]):
-                    del starts[tp]
-                else:
-                    starts[tp] = end
-            await self._coordination.produce(who, batches)
+            of_partition = parts[TP(topic, partition)]
+            if isinstance(records, RecordColumns) or not of_partition or isinstance(of_partition[-1], RecordColumns):
+                of_partition.append(records)
+            else:
+                of_partition[-1] = [*of_partition[-1], *records]
+        waiting = {tp: self._batches(who, tp, of_partition) for tp, of_partition in parts.items()}
+        while waiting:
+            batches = {tp: batch for tp, made in waiting.items() if (batch := next(made, None)) is not None}
+            waiting = {tp: waiting[tp] for tp in batches}
+            if batches:
+                await self._coordination.produce(who, batches)
+
+    def _batches(self, who: Identity, tp: TP, parts: Iterable[Sequence[OutRecord]]) -> Iterator[bytes | bytearray]:
+        """The record batches of *parts*, each made when it is asked for."""
+        for records in parts:
+            if isinstance(records, RecordColumns):
+                packer = Packer(records)
+                for rows in packer.cuts(self._batch_bytes):
+                    batch = packer.batch(rows)
+                    sequence = self._sequences[tp]
+                    self._sequences[tp] = (sequence + batch.record_count()) % _SEQUENCES
+                    yield batch.bytes_of(who.producer_id, who.epoch, sequence, transactional=True)
+                continue
+            start = 0
+            while start < len(records):
+                made, start = self._batch(who, tp, records, start)
+                yield made
 
     def _batch(self, who: Identity, tp: TP, records: Sequence[OutRecord], start: int) -> tuple[bytes, int]:
         """The next record batch of *records* from *start*, and where it ends."""

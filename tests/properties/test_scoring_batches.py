@@ -11,6 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from app.features import BatchDecoder, Contract
 from app.scoring import Scorer, score_batch
+from app.scoring.scorer import PLACES
 from tests.makers import Given
 
 TABLE = np.float32([0.1, 0.5, np.nan, 0.9, np.inf])
@@ -76,5 +77,5 @@ def test_batches_have_the_outcomes_of_their_records_alone(contract, scorers, his
         value, at_s = history[int(dict(prediction.headers)["source-offset"])]
         published = json.loads(prediction.value)
         assert published["version"] == (2 if 10 <= at_s < 25 else 1)
-        assert published["score"] == float(TABLE[value] / np.float32(published["version"]))
+        assert published["score"] == round(float(TABLE[value] / np.float32(published["version"])), PLACES)
         assert published["prediction"] is (published["score"] >= 0.5)

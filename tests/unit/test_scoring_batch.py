@@ -8,6 +8,7 @@ import pytest
 from app.errors import Reason
 from app.features import BatchDecoder
 from app.scoring import Scorer, score_batch
+from app.scoring.scorer import PLACES
 
 FLOATS = {"a": ("FLOAT", ["N", 1])}, {"out": ("FLOAT", ["N", 1])}
 
@@ -36,7 +37,7 @@ def test_a_prediction_is_exactly_the_public_record(versions, make_record):
         "model": "toy",
         "version": 1,
         "prediction": "yes",
-        "score": float(np.float32(0.5) + np.float32(0.1)),
+        "score": round(float(np.float32(0.5) + np.float32(0.1)), PLACES),
         "event_at": 1700000000.25,
         "scored_at": 1700000001.5,
     }
@@ -93,7 +94,7 @@ def test_a_record_that_the_model_fails_on_is_a_dead_letter_alone(make_contract, 
     records = [make_record({"a": a}, offset=offset) for offset, a in enumerate((0, 99, 1, -99, 2))]
     scored = score_batch(records, BatchDecoder(contract), lambda _: scorer, now_s=0)
 
-    expected = np.float32([0.1, 0.9, 0.4]).tolist()
+    expected = [round(p, PLACES) for p in np.float32([0.1, 0.9, 0.4]).tolist()]
     assert [json.loads(prediction.value)["score"] for prediction in scored.predictions] == expected
     assert scored.reasons == {Reason.SCORING_FAILED: 2}
     assert all(dict(letter.headers)["error"].startswith(b"version 4: ") for letter in scored.dead_letters)

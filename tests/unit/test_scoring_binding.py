@@ -6,6 +6,7 @@ import pytest
 from app.errors import Refusal, RejectedRelease
 from app.features import BatchDecoder
 from app.scoring import Scorer
+from app.scoring.scorer import PLACES
 
 A, B = '{ name = "a" }', '{ name = "b" }'
 IDENTITY = [("Identity", ["a"], ["out"], {})]
@@ -46,7 +47,7 @@ def test_the_published_score_is_compared_with_the_threshold(make_contract, model
     model = models.graph(IDENTITY, {"a": ("FLOAT", ["N", 1])}, {"out": ("FLOAT", ["N", 1])})
     scores = answers(model, make_contract(A, threshold="0.1"), [{"a": 0.1}])
 
-    assert (scores.score, scores.predictions) == ([float(np.float32(0.1))], ["yes"])
+    assert (scores.score, scores.predictions) == ([round(float(np.float32(0.1)), PLACES)], ["yes"])
 
 
 def test_a_tie_goes_to_the_first_class_of_the_contract(make_contract, models, answers):

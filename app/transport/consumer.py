@@ -128,10 +128,11 @@ class Consumer(CommitsWhenDone):
         deliveries = self._deliveries.get(tp)
         if deliveries is None or not len(deliveries):
             return True
-        if len(deliveries) >= self._limits.in_flight_batches:
+        limits = self._limits
+        if len(deliveries) >= limits.in_flight_batches and deliveries.in_flight_bytes >= limits.small_bytes:
             return False
         same_topic = (d.in_flight_bytes for other, d in self._deliveries.items() if other.topic == tp.topic)
-        return sum(same_topic) < self._limits.in_flight_bytes
+        return sum(same_topic) < limits.in_flight_bytes
 
     def _suit_fetch_wait(self, *, came: bool) -> None:
         now_s = self.loop.time()

@@ -22,6 +22,12 @@ class Limits(NamedTuple):
     """Bytes of one topic that may be delivered and not yet done, over all its partitions."""
     in_flight_batches: int = 3
     """Batches of one partition that may be delivered and not yet done: one worked on, the next ones ready."""
+    small_bytes: int = 64 << 10
+    """So many bytes of a partition may be in flight in however many batches.
+
+    A partition without room keeps what was fetched of it with the client, which then asks the broker for nothing,
+    for a tenth of a second: all others would wait behind predictions that are counted twenty times a second.
+    """
     fetch_wait_ms: int = 5
     """How long the broker may hold a fetch for which it has no record, while records come.
 

@@ -578,6 +578,30 @@ async def test_memory_is_bounded_by_bytes_while_an_agent_is_stuck(
         await eventually(lambda: len(seen) == 4000)
 
 
+async def test_small_batches_go_on_although_none_is_done(new_app, running, unique, create_topics, produce, eventually):
+    """Promise 5: what is counted in turns takes in small batches meanwhile; room is a matter of bytes.
+
+    Broken by room for three batches of whatever size: the fourth stays with the client, which then fetches nothing at
+    all for a tenth of a second, and events wait for counts.
+    """
+    topic, taken = unique("in"), []
+    await create_topics({topic: 1})
+    app = new_app()
+
+    @app.agent(app.batch_topic(topic))
+    async def work(batches):
+        async for batch in live(batches):
+            taken.append(batch)  # noqa: PERF401  one by one, and never done
+
+    async with running(app):
+        for number in range(10):
+            await produce(topic, numbered([number]))
+            await eventually(lambda number=number: sum(len(batch.records) for batch in taken) == number + 1)
+        for batch in taken:
+            batch.done()
+    assert len(taken) == 10
+
+
 async def test_ordinary_faust_parts_live_beside_batches(new_app, running, unique, create_topics, produce, eventually):
     """Promise 6: topics, tables, agents and timers of plain Faust work in the same worker, also after a restart.
 

@@ -19,6 +19,8 @@ OURS = "ours"
 OURS_EXACTLY_ONCE = "ours-exactly-once"
 LOOP = "aiokafka-loop"
 KAFKA_STREAMS = "kafka-streams-ort"
+ONE_BY_ONE = "-one-by-one"
+"""Ends the name of a system that is written as its own guide has it, one record after the other."""
 PEERS = {
     "stock-faust": "benchmarks.peers.stock_faust",
     LOOP: "benchmarks.peers.aiokafka_loop",
@@ -28,12 +30,15 @@ PEERS = {
 GUESTS = {
     "quix-streams": "benchmarks.peers.quix_streams",
     "bytewax": "benchmarks.peers.bytewax_flow",
+    f"quix-streams{ONE_BY_ONE}": "benchmarks.peers.quix_one_by_one",
 }
 """Programs with an environment of their own, so that the product's stays as it is."""
 EVERYWHERE = (OURS, OURS_EXACTLY_ONCE, *PEERS)
-SYSTEMS = (*EVERYWHERE, *GUESTS, KAFKA_STREAMS)
-FOR_ALL = "abe"
-"""Letters of the workloads that all systems run; on the others those do that run everywhere."""
+SYSTEMS = (*EVERYWHERE, *GUESTS, KAFKA_STREAMS, f"{KAFKA_STREAMS}{ONE_BY_ONE}")
+FOR_ALL = "a"
+"""Letters of the workloads that all systems run."""
+IN_BATCHES = "be"
+"""Of those that all run but the ones that take one record after the other; on the rest those do that run everywhere."""
 COMMAND = (sys.executable, str(Path(sys.executable).with_name("faust-onnx")))
 
 
@@ -80,7 +85,11 @@ class Job:
 
 def systems_on(workload: Workload) -> tuple[str, ...]:
     """The systems that are compared on *workload*."""
-    return SYSTEMS if workload.letter in FOR_ALL else EVERYWHERE
+    if workload.letter in FOR_ALL:
+        return SYSTEMS
+    if workload.letter in IN_BATCHES:
+        return tuple(system for system in SYSTEMS if not system.endswith(ONE_BY_ONE))
+    return EVERYWHERE
 
 
 def prepare(systems: Collection[str], folder: Path) -> tuple[dict[str, str], dict[str, str]]:
@@ -97,7 +106,7 @@ def prepare(systems: Collection[str], folder: Path) -> tuple[dict[str, str], dic
         guests.python()
         missing = {system: why for system, why in guests.missing().items() if system in systems}
         versions = guests.versions("quixstreams", "bytewax")
-    if KAFKA_STREAMS in systems:
+    if any(system.startswith(KAFKA_STREAMS) for system in systems):
         from benchmarks.peers import kafka_streams  # noqa: PLC0415  the same
 
         kafka_streams.command(folder)
@@ -112,10 +121,10 @@ def command(system: str, folder: Path) -> list[str]:
         from benchmarks.peers import environment as guests  # noqa: PLC0415  see above
 
         return [str(guests.python()), "-m", GUESTS[system]]
-    if system == KAFKA_STREAMS:
+    if system.startswith(KAFKA_STREAMS):
         from benchmarks.peers import kafka_streams  # noqa: PLC0415  see above
 
-        return kafka_streams.command(folder)
+        return kafka_streams.command(folder, batch=1 if system.endswith(ONE_BY_ONE) else None)
     raise Unfit(f"{system} is none of {', '.join(SYSTEMS)}")
 
 

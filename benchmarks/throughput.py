@@ -9,13 +9,13 @@ wrong is not recorded.
 What a run takes at most, in seconds: 4.5 for starting, publishing a model, comparing; the warm-up; the window. Fast
 systems are through with the records before that.
 
-    full   a   5 rounds x 8 systems x (4.5 + 5 + 15)    16.3 minutes
-           b   3 rounds x 8 systems x (4.5 + 5 + 8)      7.0
-           c   3 rounds x 5 systems x (4.5 + 5 + 8)      4.4
-           d   3 rounds x 5 systems x (4.5 + 5 + 8)      4.4
-           e   3 rounds x 8 systems x (4.5 + 5 + 8)      7.0, in all 39.1
-    quick  a   1 round  x 8 systems x (4.5 + 1.5 + 4)    1.3
-           e   1 round  x 8 systems x (4.5 + 1.5 + 4)    1.3, in all 2.7
+    full   a   5 rounds x 10 systems x (4.5 + 5 + 12)   17.9 minutes
+           b   3 rounds x  8 systems x (4.5 + 5 + 7)     6.6
+           c   3 rounds x  5 systems x (4.5 + 5 + 7)     4.1
+           d   3 rounds x  5 systems x (4.5 + 5 + 7)     4.1
+           e   3 rounds x  8 systems x (4.5 + 5 + 7)     6.6, in all 39.3
+    quick  a   1 round  x 10 systems x (4.5 + 1.5 + 4)   1.7
+           e   1 round  x  8 systems x (4.5 + 1.5 + 4)   1.3, in all 3.0
 
 Both end in time whatever the machine and the number of systems: where time runs out, windows become shorter
 (`Deadline`), and each run's is recorded. What has to be installed or compiled the first time comes before the clock.
@@ -116,7 +116,7 @@ def run(plan: Plan, cluster: Cluster, deadline: Deadline, folder: Path, console:
         compare(cluster, job, scoring)
         cluster.delete(job.predictions)
         rates[system].append(rate)
-        console.print(f"({workload.letter}) round {number}  {system:<17} {rate.events_per_s:>10,.0f} events/s")
+        console.print(f"({workload.letter}) round {number}  {system:<30} {rate.events_per_s:>10,.0f} events/s")
     cluster.delete(plan.features)
     return rates
 
@@ -175,7 +175,7 @@ def planned(arguments: argparse.Namespace, missing: Mapping[str, str]) -> list[P
             n = arguments.records or QUICK_RECORDS.get(letter, 100_000)
             plans.append(Plan(workload, systems, arguments.rounds or 1, n, 1.5, 4.0))
         else:
-            rounds, window_s = (5, 15.0) if letter == "a" else (3, 8.0)
+            rounds, window_s = (5, 12.0) if letter == "a" else (3, 7.0)
             plans.append(Plan(workload, systems, arguments.rounds or rounds, n, 5.0, window_s))
     return [plan for plan in plans if plan.systems]
 

@@ -29,6 +29,21 @@ CONTRACTS = {
         ]""",
     "plain": 'features = [{ name = "f" }, { name = "g" }, { name = "i", dtype = "int" }]',
     "single": 'event_time_field = "at"\nevent_time_format = "iso8601"\nid_field = "id"\nfeatures = [{ name = "f" }]',
+    "vector": 'id_field = "id"\nfeatures = [{ name = "v", dtype = "vector[3]" }]',
+    "vectors": """
+        features = [
+            { name = "v", dtype = "vector[3]", low = -1, high = 1e25 }, { name = "f" },
+            { name = "i", dtype = "int", default = 4 }, { name = "w", dtype = "vector[3]", default = [7, 8, 9] },
+            { name = "x", dtype = "vector[1]", missing = "nan", path = "o.x" }, { name = "b", dtype = "bool" },
+        ]""",
+    "columns": """
+        id_field = "id"
+        features = [
+            { name = "s", dtype = "string" }, { name = "i", dtype = "int" }, { name = "f", missing = "nan" },
+            { name = "c", dtype = "string", categories = ["x", "y"], default = "y" }, { name = "b", dtype = "bool" },
+            { name = "v", dtype = "vector[3]" },
+        ]""",
+    "words": 'features = [{ name = "s", dtype = "string" }, { name = "c", dtype = "string", default = "" }]',
     "shared": 'event_time_field = "f"\nevent_time_format = "s"\nid_field = "i"\n'
     'features = [{ name = "f" }, { name = "i", dtype = "int" }]',
 }
@@ -60,6 +75,8 @@ CHANGES = {
     "account": st.sampled_from(["acc", 7, None, "other"]),
     "at": time | number,
     "v": vector,
+    "w": vector,
+    "o": scalar | st.fixed_dictionaries({"x": vector}),
     "c": st.sampled_from(["x", "y", "z"]),
     **dict.fromkeys("fghijbsz", scalar),
 }
@@ -70,6 +87,10 @@ GOOD = {
     },
     "plain": {"f": 0.1, "g": 2, "i": -3, "z": {"deep": [1]}},
     "single": {"f": 0.1, "id": 12, "at": "2024-01-01T00:00:00Z"},
+    "vector": {"id": 1, "v": [0.5, -0.0, 1e5]},
+    "vectors": {"v": [0, 1.5, 1e25], "f": 1, "i": 2, "w": [1, 2, 3], "o": {"x": [4]}, "b": False},
+    "columns": {"id": "c", "s": "", "i": 2, "f": 0.5, "c": "x", "b": True, "v": [3, 2, 1]},
+    "words": {"s": "a[", "c": "{"},
     "shared": {"f": 12.5, "i": 7},
 }  # fmt: skip
 
@@ -122,12 +143,8 @@ def naive_column(feature, position, kept):
     return np.array(column, object).reshape(len(kept), feature.width)
 
 
-@settings(max_examples=40, deadline=None)
-@given(values=st.lists(st.one_of(texts(), texts(), texts(), st.none()), max_size=6), keys=st.booleans())
-@example(values=[b'{"f": 1, "g": 2, "i": 3, "\\ud800": 4}', b"\x00", b'{"f":1,"f":null}'], keys=True)
-def test_a_batch_is_decoded_as_its_records_one_by_one(contract, values, keys):
-    """Same records kept, same ids, times and values; the same reason and the same text for each other one."""
-    records = [Given(value, key=b"acc" if keys else None, offset=offset) for offset, value in enumerate(values)]
+def assert_decoded_as_one_by_one(contract, records):
+    """Same records kept, same ids, times and values to the bit; same reasons and texts for the others."""
     decoded = BatchDecoder(contract, max_record_bytes=2000).decode(records)
     kept, rejected = naive(contract, records)
 
@@ -139,10 +156,92 @@ def test_a_batch_is_decoded_as_its_records_one_by_one(contract, values, keys):
         if column.dtype == np.float32:
             assert not np.isinf(column).any()
             expected = expected.astype(np.float64).astype(np.float32)
+            np.testing.assert_array_equal(np.signbit(column), np.signbit(expected))
         np.testing.assert_array_equal(column, expected)
-    if all(feature.dtype in ("float", "int", "bool") for feature in contract.features):
+    if all(feature.dtype != "string" for feature in contract.features):
         columns = [decoded.column(feature.name) for feature in contract.features]
         np.testing.assert_array_equal(decoded.matrix(), np.concatenate(columns, axis=1, dtype=np.float32))
+    every_other = list(range(0, len(kept), 2))
+    for feature in contract.features:
+        np.testing.assert_array_equal(
+            decoded.select(every_other).column(feature.name), decoded.column(feature.name)[every_other]
+        )
+
+
+@settings(max_examples=40, deadline=None)
+@given(values=st.lists(st.one_of(texts(), texts(), texts(), st.none()), max_size=6), keys=st.booleans())
+@example(values=[b'{"f": 1, "g": 2, "i": 3, "\\ud800": 4}', b"\x00", b'{"f":1,"f":null}'], keys=True)
+def test_a_batch_is_decoded_as_its_records_one_by_one(contract, values, keys):
+    """Whatever the records of a batch are."""
+    records = [Given(value, key=b"acc" if keys else None, offset=offset) for offset, value in enumerate(values)]
+    assert_decoded_as_one_by_one(contract, records)
+
+
+NUMBERS = [
+    "0", "-0", "-0.0", "1", "-1", "1E5", "1e+5", "100000.00000000001", "-1.0000000000000002", "0.1", "1e-400", "1e-46",
+    "16777217", "9007199254740993", "18446744073709551616", "12345678901234567890123",
+    "1.000000059604644775390626", "1.00000017881393432617187499", "3.4028235677973362e38", "7.006492321624085e-46",
+]  # fmt: skip
+"""Good elements; among them texts that float32 alone would round otherwise than float64 and then float32 do."""
+TOO_LARGE = ["1e400", "-1e400", "1e300", "1e39", "-3.4028235677973366e38", "9" * 320, "-" + "9" * 410]
+NO_NUMBERS = [
+    "null", "true", "false", '"1"', '"["', "[1]", "[]", "{}", "NaN", "-Infinity", "01", "+1", ".5", "1.", "1e", "-", "",
+    "0x1", "1 2", "\u0661",
+]  # fmt: skip
+space = st.sampled_from(["", "", "", " ", "\n\t", "\r"])
+element = st.one_of(
+    st.sampled_from(NUMBERS),
+    st.sampled_from(NUMBERS),
+    st.floats(-1, 1e5).map(repr),
+    st.floats(-1, 1, width=32).map(repr),
+    st.floats(width=32, allow_nan=False, allow_infinity=False).map(repr),
+)
+
+
+@st.composite
+def vectors(draw, width):
+    """JSON text of a list that is mostly of *width* numbers; an element may be none, and the list none either."""
+    width = draw(st.sampled_from([width] * 12 + [width - 1, width + 1, 0]))
+    elements = [draw(element) for _ in range(width)]
+    for at in draw(st.sets(st.integers(0, max(width - 1, 0)), max_size=draw(st.sampled_from([0] * 7 + [1])))):
+        elements[at : at + 1] = [draw(st.sampled_from(TOO_LARGE) | st.sampled_from(NO_NUMBERS))]
+    listed = "[" + ",".join(draw(space) + each + draw(space) for each in elements) + "]"
+    return draw(st.sampled_from([listed] * 30 + ["null", "{}", "1", f"[{listed}]", listed[:-1], listed[:-1] + ",]"]))
+
+
+@st.composite
+def vector_texts(draw):
+    """JSON of an event with vectors, in any order of its members, with some of them twice, unread or escaped."""
+    members = {
+        '"id"': st.sampled_from(["1", '"i"', '"é"', '"\\u0031"', "0.5"]),
+        '"v"': vectors(3),
+        '"w"': vectors(3),
+        '"f"': element,
+        '"i"': st.sampled_from(["1", "2.0", "null"]),
+        '"o"': vectors(1).map('{{"x":{}}}'.format),
+        '"b"': st.sampled_from(["true", "false"]),
+        '"s"': st.sampled_from(['"["', '"é"', '"\\\\"', '"{]"', '"\\ud83d\\ude00"', '"\\ud83d"']),
+    }
+    spelled = {'"v"': '"\\u0076"'}
+    written = draw(st.permutations(list(members)))
+    written += draw(st.lists(st.sampled_from([*members, '"z"']), max_size=2))
+    unread = st.sampled_from(["[[1],{}]", '"ä"', "[" * 127 + "]" * 127, "1e999", "[" * 128 + "]" * 128])
+    pairs = []
+    for key in written:
+        name = spelled.get(key, key) if draw(st.sampled_from([False, False, False, True])) else key
+        pairs.append(draw(space) + name + draw(space) + ":" + draw(space) + draw(members.get(key, unread)))
+    dropped = draw(st.sampled_from([0] * 7 + [1]))
+    return ("{" + ",".join(pairs[dropped:]) + "}" + draw(space)).encode()
+
+
+@pytest.mark.parametrize("contract", ["vector", "vectors", "columns"], indirect=True)
+@settings(max_examples=150, deadline=None)
+@given(values=st.lists(vector_texts(), min_size=1, max_size=4))
+@example(values=[b'{"id":1,"v":[1,1e300,2]}', b'{"id":2,"v":[1,2,3]}', b'{"id":3,"v":[-1e39,2,3]}'])
+@example(values=[b'{"id":1,"v":[0,0,0],"v":[1,2,3]}', b'{"id":2,"v":[1,2,3],"v":[1,null,3]}'])
+def test_vectors_are_decoded_as_their_elements_one_by_one(contract, values):
+    """However their numbers, their keys and the space between them are written."""
+    assert_decoded_as_one_by_one(contract, [Given(value, offset=offset) for offset, value in enumerate(values)])
 
 
 @settings(max_examples=40, deadline=None)

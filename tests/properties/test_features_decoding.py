@@ -238,6 +238,7 @@ def vector_texts(draw):
 @settings(max_examples=150, deadline=None)
 @given(values=st.lists(vector_texts(), min_size=1, max_size=4))
 @example(values=[b'{"id":1,"v":[1,1e300,2]}', b'{"id":2,"v":[1,2,3]}', b'{"id":3,"v":[-1e39,2,3]}'])
+@example(values=[b'{"id":1,"v":[1,2,3],"z":' + b"[" * deep + b"]" * deep + b"}" for deep in (127, 128)])
 @example(values=[b'{"id":1,"v":[0,0,0],"v":[1,2,3]}', b'{"id":2,"v":[1,2,3],"v":[1,null,3]}'])
 def test_vectors_are_decoded_as_their_elements_one_by_one(contract, values):
     """However their numbers, their keys and the space between them are written."""

@@ -5,7 +5,7 @@ from app.features.contract import Contract, Feature, load_contracts
 from app.features.dead_letters import dead_letter
 from app.features.decoded import DecodedBatch, Rejected
 from app.features.decoding import BatchDecoder
-from app.features.rows import TupleRows
+from app.features.rows import RowFormat
 
 __all__ = [
     "BatchDecoder",
@@ -13,7 +13,7 @@ __all__ = [
     "DecodedBatch",
     "Feature",
     "Rejected",
-    "TupleRows",
+    "RowFormat",
     "class_key",
     "dead_letter",
     "load_contracts",

@@ -18,9 +18,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from app.features.contract import Contract
+    from app.features.rows import Texts
     from app.records import Record
 
 MAX_RECORD_BYTES = 1 << 20
+OPEN_LIST = ord("[")
+"""As a number: to look for bytes in bytes, Python first asks whether they are a number, and that is slow."""
 
 
 class _Read(NamedTuple):
@@ -28,21 +31,19 @@ class _Read(NamedTuple):
 
     ids: list[str]
     event_at_s: list[float]
-    rows: list[Any]
-    doubtful: list[int]
-    """Positions of the records that are not plainly good."""
-
-    def doubt(self, position: int) -> None:
-        """The record at *position*, the next one, is not plainly good."""
-        self.ids.append("")
-        self.event_at_s.append(0.0)
-        self.rows.append(None)
-        self.doubtful.append(position)
+    numbers: list[bytes]
+    """As `RowFormat.pack` gave them."""
+    texts: list[Texts]
+    """Empty where the contract has no strings."""
 
     def only(self, kept: list[int]) -> _Read:
         """What was read of the records at *kept*."""
-        ids, event_at_s, rows = self.ids, self.event_at_s, self.rows
-        return _Read([ids[at] for at in kept], [event_at_s[at] for at in kept], [rows[at] for at in kept], [])
+        return _Read(
+            [self.ids[at] for at in kept],
+            [self.event_at_s[at] for at in kept],
+            [self.numbers[at] for at in kept],
+            [self.texts[at] for at in kept],
+        )
 
 
 class BatchDecoder:
@@ -51,32 +52,31 @@ class BatchDecoder:
     def __init__(self, contract: Contract, *, max_record_bytes: int = MAX_RECORD_BYTES) -> None:
         self.contract = contract
         self.max_record_bytes = max_record_bytes
-        self._struct = event_struct(contract)
         self._format = RowFormat(contract)
+        self._struct = event_struct(contract, self._format.features)
 
     def decode(self, records: Sequence[Record]) -> DecodedBatch:
         """The good records as arrays, the others with their reasons; the order is kept."""
-        read = _Read([], [], [], [])
-        if self._struct is None:
-            for position in range(len(records)):
-                read.doubt(position)
-        else:
-            self._read(records, self._struct, read)
-        rejected = self._judge(records, read) if read.doubtful else []
-        bad = {each.position for each in rejected}
-        kept = list(range(len(records)))
-        if bad:
+        n = len(records)
+        read = _Read([""] * n, [0.0] * n, [self._format.no_numbers] * n, [()] * n)
+        doubtful = list(range(n)) if self._struct is None else self._read(records, self._struct, read)
+        rows = self._format.rows(read.numbers, read.texts)
+        doubtful += rows.infinite()
+        kept, rejected = list(range(n)), []
+        if doubtful:
+            rejected = self._judge(records, sorted(doubtful), read)
+            bad = {each.position for each in rejected}
             kept = [position for position in kept if position not in bad]
             read = read.only(kept)
-        rows = self._format.rows(read.rows)
+            rows = self._format.rows(read.numbers, read.texts)
         return DecodedBatch(
             self.contract, kept=kept, ids=read.ids, event_at_s=read.event_at_s, rows=rows, rejected=rejected
         )
 
-    def _judge(self, records: Sequence[Record], read: _Read) -> list[Rejected]:
-        """Fill in what is good among the doubtful records, and say what is wrong with the others."""
+    def _judge(self, records: Sequence[Record], doubtful: Sequence[int], read: _Read) -> list[Rejected]:
+        """Fill in what is good among the records at *doubtful*, and say what is wrong with the others."""
         rejected = []
-        for position in read.doubtful:
+        for position in doubtful:
             try:
                 judged = decode_record(self.contract, records[position], max_record_bytes=self.max_record_bytes)
             except InvalidRecord as error:
@@ -84,12 +84,15 @@ class BatchDecoder:
             else:
                 read.ids[position] = judged.id
                 read.event_at_s[position] = judged.event_at_s
-                read.rows[position] = self._format.add(*judged.values)
+                read.numbers[position], read.texts[position] = self._format.row(judged.values)
         return rejected
 
-    def _read(self, records: Sequence[Record], struct: EventStruct, read: _Read) -> None:
-        """Add what is plainly good among *records* to *read*, and note the others as doubtful."""
-        longest, pack = self.max_record_bytes, self._format.pack
+    def _read(self, records: Sequence[Record], struct: EventStruct, read: _Read) -> list[int]:
+        """Put what is plainly good among *records* into *read*; the positions of the others."""
+        doubtful: list[int] = []
+        doubt, longest = doubtful.append, self.max_record_bytes
+        pack, numbers, texts = self._format.pack, self._format.numbers, self._format.texts
+        has_texts = texts.start < texts.stop
         decode, values_of, id_of, key_of, time_s_of = (
             struct.decode,
             struct.values,
@@ -97,7 +100,6 @@ class BatchDecoder:
             struct.key_of,
             struct.time_s_of,
         )
-        add_id, add_time, add_row = read.ids.append, read.event_at_s.append, read.rows.append
         for position, record in enumerate(records):
             value, key = record.value, record.key
             # A flat object is far cheaper to see than brackets are to count.
@@ -105,27 +107,31 @@ class BatchDecoder:
                 value is None
                 or len(value) > longest
                 or (key is not None and len(key) > KEY_MAX_BYTES)
-                or ((b"[" in value or value.find(b"{", 1) >= 0) and is_too_deep(value))
+                or ((OPEN_LIST in value or value.find(b"{", 1) >= 0) and is_too_deep(value))
             ):
-                read.doubt(position)
+                doubt(position)
                 continue
             try:
                 if not value.isascii():
                     value.decode()  # msgspec does not look at the text of fields that nobody asked for
                 event = decode(value)
             except REFUSALS:
-                read.doubt(position)
+                doubt(position)
                 continue
             if key_of is not None and key is not None:
                 named = key_of(event)
                 if named is None or str(named).encode() != key:
-                    read.doubt(position)
+                    doubt(position)
                     continue
             id_: Any = f"{record.topic}-{record.partition}-{record.offset}" if id_of is None else id_of(event)
             at_s = record.timestamp / 1000 if time_s_of is None else time_s_of(event)
             if at_s is None:
-                read.doubt(position)
+                doubt(position)
                 continue
-            add_id(id_ if type(id_) is str else str(id_))
-            add_time(at_s)
-            add_row(pack(*values_of(event)))
+            read.ids[position] = id_ if type(id_) is str else str(id_)
+            read.event_at_s[position] = at_s
+            values = values_of(event)
+            read.numbers[position] = pack(*values[numbers])
+            if has_texts:
+                read.texts[position] = values[texts]
+        return doubtful

@@ -1,14 +1,15 @@
-"""The values of a batch's good records: packed into bytes where all of them are numbers, else as tuples.
+"""The values of a batch's good records: numbers packed into bytes one record after the other, texts beside them.
 
 Packing at once spares a batch from holding a Python object for every number of every record: making them afresh, going
-through them for the matrix and freeing them costs as much as a quarter of reading the JSON does.
+through them for the matrix and freeing them costs more than reading the JSON does where a record has 784 numbers.
 """
 
 from __future__ import annotations
 
 import struct
-from itertools import chain
-from typing import TYPE_CHECKING, Any, Protocol
+from itertools import groupby
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,120 +20,128 @@ if TYPE_CHECKING:
 
     from app.features.contract import Contract, Feature
 
-    Row = tuple[Any, ...]
-    """A value per feature in contract order, None where it is missing."""
+    Texts = tuple[str | None, ...]
+    """The strings of a record in contract order, None where missing."""
 
-PACKED: dict[str, tuple[str, Any]] = {"float": ("f", np.float32), "int": ("q", np.int64), "bool": ("?", np.bool_)}
-"""For each dtype that is packed: its letter for `struct`, and its numpy type."""
-_DTYPES: dict[str, Any] = {"int": np.int64, "bool": np.bool_, "string": object}
-
-
-class Rows(Protocol):
-    """The values of n records, by feature and all together."""
-
-    def matrix(self) -> npt.NDArray[np.float32]:
-        """All features side by side, shape (n, contract.width); TypeError if one of them is a string."""
-
-    def column(self, position: int) -> npt.NDArray[Any]:
-        """The feature at *position*, shape (n, width): float32 (float, vector), int64, bool, or object (of str)."""
-
-    def select(self, indices: Sequence[int]) -> Rows:
-        """The rows at *indices*."""
+PACKED: dict[str, tuple[str, Any]] = {
+    "float": ("f", np.float32),
+    "vector": ("f", np.float32),
+    "int": ("q", np.int64),
+    "bool": ("?", np.bool_),
+}
+"""For each dtype that is packed, all but strings: its letter for `struct`, and its numpy type."""
 
 
 class RowFormat:
-    """How a contract's values are kept: `add` turns the values of one record into what `rows` takes a list of."""
+    """How a contract's values are kept: `pack` turns the numbers of one record into bytes, `rows` many such to arrays.
+
+    features: in the order of a row, all numbers (vectors are such) before all texts, else as in the contract.
+    numbers, texts: where in a row they are.
+    """
 
     def __init__(self, contract: Contract) -> None:
         self._contract = contract
-        self._is_packed = all(feature.dtype in PACKED for feature in contract.features)
-        letters = "".join(PACKED[feature.dtype][0] for feature in contract.features) if self._is_packed else ""
-        self._pack = struct.Struct(f"={letters}").pack
-        if set(letters) == {"f"}:
-            self._pack = struct.Struct(f"{len(letters)}f").pack  # the machine's own order is faster, and the same here
-        self._fillers = tuple(_filler(feature) for feature in contract.features)
-        self.add: Callable[..., Any] = self._add if self._is_packed else _as_tuple
+        packed = [feature for feature in contract.features if feature.dtype in PACKED]
+        strings = [feature for feature in contract.features if feature.dtype not in PACKED]
+        self.features = (*packed, *strings)
+        self.numbers, self.texts = slice(0, len(packed)), slice(len(packed), len(self.features))
+        self._dtype = np.dtype([(feature.name, PACKED[feature.dtype][1], (feature.width,)) for feature in packed])
+        self.no_numbers = bytes(self._dtype.itemsize)
+        """What stands for a record of which nothing is known yet."""
+        self._fillers = tuple(_filler(feature) for feature in packed)
+        self._pack = _packer(packed)
+        self.pack: Callable[..., bytes] = self._pack if set(self._fillers) <= {None} else self._pack_or_fill
 
-    def _add(self, *values: Any) -> bytes:
+    def _pack_or_fill(self, *values: Any) -> bytes:
         try:
             return self._pack(*values)
-        except struct.error:
+        except (struct.error, TypeError):  # None instead of a number, or of a vector
             return self._pack(*map(_or_filler, values, self._fillers))
 
-    @property
-    def pack(self) -> Callable[..., Any]:
-        """`add` for contracts of which no value may be missing, without the way around."""
-        is_sure = self._is_packed and all(feature.missing == "reject" for feature in self._contract.features)
-        return self._pack if is_sure else self.add
+    def row(self, values: Sequence[Any]) -> tuple[bytes, Texts]:
+        """Numbers and texts of one record from a value per feature in contract order, None where it is missing."""
+        value_of = dict(zip((feature.name for feature in self._contract.features), values, strict=True))
+        ordered = tuple(value_of[feature.name] for feature in self.features)
+        return self.pack(*ordered[self.numbers]), ordered[self.texts]
 
-    def rows(self, added: Sequence[Any]) -> Rows:
-        """The rows that `add` gave, in order."""
-        if not self._is_packed:
-            return TupleRows(self._contract, added)
-        dtype = np.dtype([(str(at), PACKED[feature.dtype][1]) for at, feature in enumerate(self._contract.features)])
-        return PackedRows(np.frombuffer(b"".join(added), dtype))
-
-
-class PackedRows:
-    """Rows of numbers, as a structured array with a field per feature, named by its position."""
-
-    def __init__(self, rows: npt.NDArray[Any]) -> None:
-        self._rows = rows
-        types = {dtype for dtype, *_ in (rows.dtype.fields or {}).values()}
-        self._is_uniform = types == {np.dtype(np.float32)}
-
-    def matrix(self) -> npt.NDArray[np.float32]:
-        """All features side by side, shape (n, width)."""
-        names = self._rows.dtype.names or ()
-        if self._is_uniform:
-            return self._rows.view(np.float32).reshape(-1, len(names))
-        matrix = np.empty((len(self._rows), len(names)), np.float32)
-        for at, name in enumerate(names):
-            # By way of float64, as JSON's numbers come: the worker and scikit-learn round alike.
-            matrix[:, at] = self._rows[name].astype(np.float64)
-        return matrix
-
-    def column(self, position: int) -> npt.NDArray[Any]:
-        """The feature at *position*, shape (n, 1)."""
-        return np.ascontiguousarray(self._rows[str(position)]).reshape(-1, 1)
-
-    def select(self, indices: Sequence[int]) -> PackedRows:
-        """The rows at *indices*."""
-        return PackedRows(self._rows[list(indices)])
+    def rows(self, numbers: Sequence[bytes], texts: Sequence[Texts]) -> Rows:
+        """The rows whose packed numbers and whose texts these are, in order."""
+        if not self._dtype.itemsize:
+            return Rows(self._contract, np.empty(len(numbers), self._dtype), texts)
+        return Rows(self._contract, np.frombuffer(b"".join(numbers), self._dtype), texts)
 
 
-class TupleRows:
-    """Rows with texts or vectors, as tuples."""
+class Rows:
+    """The values of n records, by feature and all together."""
 
-    def __init__(self, contract: Contract, rows: Sequence[Row]) -> None:
+    def __init__(self, contract: Contract, numbers: npt.NDArray[Any], texts: Sequence[Texts]) -> None:
+        """numbers: shape (n,), structured, with a field of shape (width,) for each feature that is no string."""
         self._contract = contract
-        self._rows = rows
+        self._numbers = numbers
+        self._texts = texts
+        self._strings = [feature.name for feature in contract.features if feature.dtype == "string"]
 
     def matrix(self) -> npt.NDArray[np.float32]:
         """All features side by side, shape (n, contract.width); TypeError if one of them is a string."""
-        texts = [feature.name for feature in self._contract.features if feature.dtype == "string"]
-        if texts:
-            raise TypeError(f"no matrix of numbers holds the strings {', '.join(texts)}")
-        columns = [self.column(position) for position in range(len(self._contract.features))]
-        return np.concatenate(columns, axis=1, dtype=np.float32)
+        if self._strings:
+            raise TypeError(f"no matrix of numbers holds the strings {', '.join(self._strings)}")
+        shape = len(self._numbers), self._contract.width
+        if all(feature.dtype in ("float", "vector") for feature in self._contract.features):
+            return self._numbers.view(np.float32).reshape(shape)
+        matrix, start = np.empty(shape, np.float32), 0
+        for feature in self._contract.features:
+            # By way of float64, as JSON's numbers come: the worker and scikit-learn round alike.
+            matrix[:, start : start + feature.width] = self._numbers[feature.name].astype(np.float64)
+            start += feature.width
+        return matrix
 
     def column(self, position: int) -> npt.NDArray[Any]:
-        """The feature at *position*, shape (n, width)."""
+        """The feature at *position*, shape (n, width): float32 (float, vector), int64, bool, or object (of str)."""
         feature = self._contract.features[position]
-        values = [row[position] for row in self._rows]
-        if feature.missing != "reject":
-            filler = _filler(feature)
-            values = [filler if value is None else value for value in values]
-        if feature.dtype == "vector":
-            flat = np.fromiter(chain.from_iterable(values), np.float64, feature.width * len(values))
-            return flat.reshape(-1, feature.width).astype(np.float32)
-        if feature.dtype == "float":
-            return np.array(values, np.float64).astype(np.float32).reshape(-1, 1)
-        return np.array(values, _DTYPES[feature.dtype]).reshape(-1, 1)
+        if feature.dtype != "string":
+            return np.ascontiguousarray(self._numbers[feature.name])
+        at = self._strings.index(feature.name)
+        texts = [record[at] for record in self._texts]
+        if feature.missing == "default":
+            texts = [_or_filler(text, feature.default) for text in texts]
+        return np.array(texts, object).reshape(-1, 1)
 
-    def select(self, indices: Sequence[int]) -> TupleRows:
+    def select(self, indices: Sequence[int]) -> Rows:
         """The rows at *indices*."""
-        return TupleRows(self._contract, [self._rows[index] for index in indices])
+        texts = [self._texts[index] for index in indices] if self._strings else self._texts
+        return Rows(self._contract, self._numbers[list(indices)], texts)
+
+    def infinite(self) -> list[int]:
+        """The positions of rows with a vector of which an element is no finite number as float32; ascending."""
+        is_infinite = np.zeros(len(self._numbers), np.bool_)
+        for feature in self._contract.features:
+            if feature.dtype == "vector":
+                is_infinite |= np.isinf(self._numbers[feature.name]).any(axis=1)
+        positions: list[int] = is_infinite.nonzero()[0].tolist()
+        return positions
+
+
+def _packer(features: Sequence[Feature]) -> Callable[..., bytes]:
+    """What packs a value per feature, in this order and without gaps."""
+    if all(feature.dtype != "vector" for feature in features):
+        return _numbers_packer(features)
+    runs: list[tuple[Any, Callable[..., bytes]]] = []
+    for is_vector, run in groupby(enumerate(features), lambda each: each[1].dtype == "vector"):
+        positions, members = zip(*run, strict=True)
+        if is_vector:
+            runs += [
+                (itemgetter(at), struct.Struct(f"{feature.width}f").pack)
+                for at, feature in zip(positions, members, strict=True)
+            ]
+        else:
+            runs.append((itemgetter(slice(positions[0], positions[-1] + 1)), _numbers_packer(members)))
+    return lambda *values: b"".join([pack(*numbers_of(values)) for numbers_of, pack in runs])
+
+
+def _numbers_packer(features: Sequence[Feature]) -> Callable[..., bytes]:
+    letters = "".join(PACKED[feature.dtype][0] for feature in features)
+    # The machine's own order is faster, and has no gaps where all are alike.
+    return struct.Struct(f"{len(letters)}f" if set(letters) == {"f"} else f"={letters}").pack
 
 
 def _filler(feature: Feature) -> Any:
@@ -146,7 +155,3 @@ def _filler(feature: Feature) -> Any:
 
 def _or_filler(value: Any, filler: Any) -> Any:
     return filler if value is None else value
-
-
-def _as_tuple(*values: Any) -> Row:
-    return values

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from app.features import DecodedBatch, TupleRows
+from app.features import DecodedBatch, RowFormat
 
 if TYPE_CHECKING:
     from app.features import Contract, Feature
@@ -15,8 +15,9 @@ TRIAL_ROWS = 3
 
 def trial_batch(contract: Contract) -> DecodedBatch:
     """TRIAL_ROWS equal records of the plainest good values: zero or the nearest in range, or the first category."""
-    row = tuple(_plain_value(feature) for feature in contract.features)
-    rows = TupleRows(contract, [row] * TRIAL_ROWS)
+    row_format = RowFormat(contract)
+    numbers, texts = row_format.row([_plain_value(feature) for feature in contract.features])
+    rows = row_format.rows([numbers] * TRIAL_ROWS, [texts] * TRIAL_ROWS)
     kept = list(range(TRIAL_ROWS))
     return DecodedBatch(
         contract, kept=kept, ids=["trial"] * TRIAL_ROWS, event_at_s=[0.0] * TRIAL_ROWS, rows=rows, rejected=[]

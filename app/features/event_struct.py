@@ -79,11 +79,10 @@ def event_struct(contract: Contract, features: Sequence[Feature]) -> EventStruct
 
 def _values_getter(attributes: list[str]) -> Callable[[Any], tuple[Any, ...]]:
     """What reads the first fields of a struct, *attributes*, of which some may be nested."""
+    if not any("." in attribute for attribute in attributes):
+        return msgspec.structs.astuple  # many times faster, since it looks up no names
     getter = attrgetter(*attributes)
-    if len(attributes) == 1:
-        return lambda event: (getter(event),)
-    # Far faster, since it looks up no names.
-    return getter if any("." in attribute for attribute in attributes) else msgspec.structs.astuple
+    return getter if len(attributes) > 1 else lambda event: (getter(event),)
 
 
 def _struct(leaves: Leaves, outer: FieldPath, prefix: str, attributes: dict[FieldPath, str]) -> Any:

@@ -6,12 +6,11 @@ through them for the matrix and freeing them costs more than reading the JSON do
 
 from __future__ import annotations
 
-import struct
-from itertools import groupby
-from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from app.features.packing import PACKED, REFUSALS, packer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -22,14 +21,6 @@ if TYPE_CHECKING:
 
     Texts = tuple[str | None, ...]
     """The strings of a record in contract order, None where missing."""
-
-PACKED: dict[str, tuple[str, Any]] = {
-    "float": ("f", np.float32),
-    "vector": ("f", np.float32),
-    "int": ("q", np.int64),
-    "bool": ("?", np.bool_),
-}
-"""For each dtype that is packed, all but strings: its letter for `struct`, and its numpy type."""
 
 
 class RowFormat:
@@ -49,13 +40,13 @@ class RowFormat:
         self.no_numbers = bytes(self._dtype.itemsize)
         """What stands for a record of which nothing is known yet."""
         self._fillers = tuple(_filler(feature) for feature in packed)
-        self._pack = _packer(packed)
+        self._pack = packer(packed)
         self.pack: Callable[..., bytes] = self._pack if set(self._fillers) <= {None} else self._pack_or_fill
 
     def _pack_or_fill(self, *values: Any) -> bytes:
         try:
             return self._pack(*values)
-        except (struct.error, TypeError):  # None instead of a number, or of a vector
+        except REFUSALS:
             return self._pack(*map(_or_filler, values, self._fillers))
 
     def row(self, values: Sequence[Any]) -> tuple[bytes, Texts]:
@@ -119,29 +110,6 @@ class Rows:
                 is_infinite |= np.isinf(self._numbers[feature.name]).any(axis=1)
         positions: list[int] = is_infinite.nonzero()[0].tolist()
         return positions
-
-
-def _packer(features: Sequence[Feature]) -> Callable[..., bytes]:
-    """What packs a value per feature, in this order and without gaps."""
-    if all(feature.dtype != "vector" for feature in features):
-        return _numbers_packer(features)
-    runs: list[tuple[Any, Callable[..., bytes]]] = []
-    for is_vector, run in groupby(enumerate(features), lambda each: each[1].dtype == "vector"):
-        positions, members = zip(*run, strict=True)
-        if is_vector:
-            runs += [
-                (itemgetter(at), struct.Struct(f"{feature.width}f").pack)
-                for at, feature in zip(positions, members, strict=True)
-            ]
-        else:
-            runs.append((itemgetter(slice(positions[0], positions[-1] + 1)), _numbers_packer(members)))
-    return lambda *values: b"".join([pack(*numbers_of(values)) for numbers_of, pack in runs])
-
-
-def _numbers_packer(features: Sequence[Feature]) -> Callable[..., bytes]:
-    letters = "".join(PACKED[feature.dtype][0] for feature in features)
-    # The machine's own order is faster, and has no gaps where all are alike.
-    return struct.Struct(f"{len(letters)}f" if set(letters) == {"f"} else f"={letters}").pack
 
 
 def _filler(feature: Feature) -> Any:

@@ -296,6 +296,20 @@ def test_vectors_stand_in_the_matrix_in_contract_order(make_contract, make_recor
     assert decoder.decode([make_record({"b": 5, "a": 1, "v": [2, 3, 4]})]).matrix().tolist() == [[1, 2, 3, 4, 5]]
 
 
+@pytest.mark.parametrize("n_numbers", [2, 1000])
+@pytest.mark.parametrize("features", [(), ('{ name = "a" }', '{ name = "s", dtype = "string" }')])
+def test_a_plain_record_is_not_judged_twice(make_contract, make_record, monkeypatch, features, n_numbers):
+    """The exact rule is many times slower, and only for records that are not plainly good; long vectors are."""
+    monkeypatch.setattr("app.features.decoding.decode_record", None)
+    vector = np.random.default_rng(7).random(n_numbers)
+    decoder = BatchDecoder(make_contract(*features, f'{{ name = "v", dtype = "vector[{n_numbers}]" }}'))
+    values = {"a": 5, "s": "x", "v": vector.tolist()}
+    events = values, {**values, "z": [1]}, {"z": "[", **values}
+    decoded = decoder.decode([make_record(event) for event in events])
+
+    assert decoded.column("v").tolist() == [vector.astype(np.float32).tolist()] * 3
+
+
 @pytest.mark.parametrize("features", [FULL, FULL[:3]])
 def test_a_batch_without_good_records_has_empty_arrays(make_contract, make_record, features):
     """Shapes stay what they are with no rows."""

@@ -7,6 +7,7 @@ without a range may have elements that are too large for a float32, which a whol
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from operator import attrgetter
 from types import GenericAlias
@@ -46,12 +47,15 @@ class EventStruct:
     """Epoch seconds, None for a text that is no time."""
 
 
+ESCAPED = re.compile(r'["\\\x00-\x1f]')
+"""What msgspec does not take in the name of a field."""
 REFUSALS = (msgspec.MsgspecError, ValueError)
 
 
 def event_struct(contract: Contract, features: Sequence[Feature]) -> EventStruct | None:
-    """The struct of *contract*; None if a field is both a feature and something else, which one type cannot check.
+    """The struct of *contract*; None if there is none that checks it.
 
+    So it is where a field is both a feature and something else, and where JSON has to escape a field's name.
     features: those of the contract, in the order in which their values are wanted.
     """
     paths = [feature.path for feature in features]
@@ -59,6 +63,8 @@ def event_struct(contract: Contract, features: Sequence[Feature]) -> EventStruct
     id_path, key_path, time_path = contract.id_path, contract.key_path, contract.event_time_path
     others = {path for path in (id_path, key_path, time_path) if path is not None}
     if others & set(paths) or (time_path is not None and time_path in (id_path, key_path)):
+        return None
+    if any(ESCAPED.search(key) for path in (*paths, *others) for key in path):
         return None
     if key_path is not None:
         leaves[key_path] = (ID_TYPE | None, None)

@@ -333,3 +333,13 @@ def test_a_selection_is_a_batch_of_its_own(make_contract, make_record):
     assert (part.kept, part.ids, part.matrix().tolist(), part.rejected) == ([2], ["z"], [[3, 4]], [])
     decoded.matrix()
     assert decoded.select([0]).matrix().tolist() == [[1, 2]]
+
+
+@pytest.mark.parametrize("key", ['a "b"', "back\\slash", "new\nline"])
+def test_a_field_whose_name_json_escapes_is_a_field_like_others(make_contract, make_record, key):
+    """Such names stand in the headers of files; a worker must not end over one."""
+    contract = make_contract(f'{{ name = "x", path = [{json.dumps(key)}], high = 5 }}')
+    decoded = BatchDecoder(contract).decode([make_record({key: 1}), make_record({key: 9}), make_record({})])
+
+    assert decoded.column("x").tolist() == [[1.0]]
+    assert [each.reason.value for each in decoded.rejected] == ["out_of_range", "missing_feature"]

@@ -70,6 +70,8 @@ class Contract:
     windows_s: tuple[int, ...]
     """Ascending, each a multiple of the one before it."""
     features: tuple[Feature, ...]
+    label_path: FieldPath | None = None
+    """Where the label stands in a file of examples; workers, who get labels from a topic, do not look at it."""
 
     @staticmethod
     def load(path: Path) -> Contract:
@@ -92,6 +94,11 @@ class Contract:
     def event_time_field(self) -> str | None:
         """`event_time_path` as the contract writes it."""
         return ".".join(self.event_time_path) if self.event_time_path else None
+
+    @property
+    def label_field(self) -> str | None:
+        """`label_path` as the contract writes it."""
+        return ".".join(self.label_path) if self.label_path else None
 
     @property
     def is_by_id(self) -> bool:

@@ -31,6 +31,7 @@ EXAMPLES = {
     "key_field": 'key_field = "account"',
     "event_time_field": 'event_time_field = "paid_at"',
     "event_time_format": 'event_time_format = "iso8601"',
+    "label_field": 'label_field = "is_fraud"',
     "label_horizon_s": "label_horizon_s = 86400",
     "join": 'join = "keyed"',
     "windows_s": "windows_s = [60, 3600, 86400]",
@@ -75,6 +76,7 @@ def _contract(table: TomlTable) -> Contract:
         key_path=table.path("key_field"),
         event_time_path=time_path,
         event_time_format=time_format,
+        label_path=table.path("label_field"),
         label_horizon_s=_horizon(table),
         join=cast("Join", table.choice("join", ("keyed", "by-id"), default="keyed")),
         windows_s=_windows(table),
@@ -187,6 +189,8 @@ def _check_paths(table: TomlTable, contract: Contract) -> None:
         paths = [feature.path for feature in contract.features]
         twice = next(path for path in paths if paths.count(path) > 1)
         raise table.error("features", f'two features read the field "{".".join(twice)}"')
+    if contract.label_path in key_of:
+        raise table.error("label_field", f"{key_of[contract.label_path]} reads it: the model would be told the answer")
     own = {"id_field": contract.id_path, "key_field": contract.key_path, "event_time_field": contract.event_time_path}
     key_of.update({path: key for key, path in own.items() if path is not None})
     for outer, key in key_of.items():

@@ -198,3 +198,13 @@ def test_labels_of_a_regression_are_finite_numbers(make_contract):
 def test_class_keys_are_one_text_per_class():
     """Equal numbers have one key, however they are written."""
     assert [class_key(value) for value in ("a", False, 1, 1.0, -0.0, 2.5)] == ["a", "false", "1", "1", "0", "2.5"]
+
+
+def test_the_label_of_a_file_is_named_and_is_no_feature(make_contract):
+    """Where files of examples have the label may be said; a model that is told the answer is refused."""
+    contract = make_contract('{ name = "amount" }', label_field='"tx.label"')
+
+    assert (contract.label_path, contract.label_field) == (("tx", "label"), "tx.label")
+    assert make_contract('{ name = "amount" }').label_field is None
+    with pytest.raises(ConfigurationError, match='label_field: features "amount" reads it'):
+        make_contract('{ name = "amount" }', label_field='"amount"')

@@ -46,7 +46,7 @@ def create(venv: Path) -> None:
         sys.exit(f"{text}\n\n{sys.executable} cannot make a virtual environment (Debian: apt install python3-venv)")
 
 
-def install(venv: Path, lock: Path, *, megabytes: int = 220) -> None:
+def install(venv: Path, lock: Path, *, megabytes: int = 275) -> None:
     """Install exactly what *lock* names into *venv*, showing how far it is; on failure pip's own words and exit 1.
 
     *megabytes* is what there is to fetch, for the reader.

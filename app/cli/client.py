@@ -55,11 +55,12 @@ async def read_topic(  # noqa: PLR0913  # what part of a topic one may ask for
     first: int = 0,
     last: int | None = None,
     newest: int | None = None,
+    oldest: int | None = None,
 ) -> AsyncIterator[ConsumerRecord]:
     """The committed records of *topic* that are there now, each partition in order.
 
-    partition: this one alone; first, last: offsets, inclusive, in each partition; newest: only so many offsets at the
-    end of each. Raises BrokerError when there is no such topic or partition.
+    partition: this one alone; first, last: offsets, inclusive, in each partition; newest, oldest: only so many offsets
+    at the end, or at the beginning, of each. Raises BrokerError when there is no such topic or partition.
     """
     from aiokafka import AIOKafkaConsumer, TopicPartition  # noqa: PLC0415  # as above
 
@@ -82,20 +83,27 @@ async def read_topic(  # noqa: PLR0913  # what part of a topic one may ask for
     try:
         await consumer.start()
         consumer.assign(chosen)
-        async for record in _until_the_end(consumer, chosen, first, last, newest):
+        async for record in _until_the_end(consumer, chosen, first, last, newest, oldest):
             yield record
     finally:
         await consumer.stop()
 
 
-async def _until_the_end(
-    consumer: AIOKafkaConsumer, chosen: list[TopicPartition], first: int, last: int | None, newest: int | None
+async def _until_the_end(  # noqa: C901, PLR0913, PLR0917  # as above, each a line
+    consumer: AIOKafkaConsumer,
+    chosen: list[TopicPartition],
+    first: int,
+    last: int | None,
+    newest: int | None,
+    oldest: int | None,
 ) -> AsyncIterator[ConsumerRecord]:
     begins, ends = await consumer.beginning_offsets(chosen), await consumer.end_offsets(chosen)
     ends = {each: end if last is None else min(end, last + 1) for each, end in ends.items()}
     begins = {each: max(begin, first) for each, begin in begins.items()}
     if newest is not None:
         begins = {each: max(begin, ends[each] - newest) for each, begin in begins.items()}
+    if oldest is not None:
+        ends = {each: min(end, begins[each] + oldest) for each, end in ends.items()}
     for each in chosen:
         consumer.seek(each, begins[each])
     left = {each for each in chosen if begins[each] < ends[each]}

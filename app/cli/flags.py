@@ -24,6 +24,7 @@ PipelineOption = Annotated[
     typer.Option("--pipeline", "-P", help="The pipeline; may be left out where the settings name one alone."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but what is wrong.")]
 
 
 def with_settings(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:

@@ -18,6 +18,7 @@ from tests.programs import environment
 COMMANDS = [
     [],
     ["demo"],
+    ["init"],
     ["worker"],
     ["config"],
     ["verify"],
@@ -33,7 +34,7 @@ COMMANDS = [
     ["dead-letters", "show"],
     ["dead-letters", "replay"],
 ]
-HEAVY = ["faust", "aiokafka", "aiohttp", "numpy", "onnxruntime", "sklearn", "river", "prometheus_client"]
+HEAVY = ["faust", "aiokafka", "aiohttp", "numpy", "onnxruntime", "sklearn", "river", "prometheus_client", "pyarrow"]
 
 
 @pytest.fixture(name="run")

@@ -53,4 +53,6 @@ def find_column(flag: str, name: str, columns: Iterable[FieldPath], where: str) 
         hint = f"there are {', '.join(shown)}" + (f" and {len(paths) - len(shown)} more" if len(paths) > 20 else "")  # noqa: PLR2004
         if all(each.replace(".", "").strip().isdigit() for each in paths):
             hint += "; if the first line is a row like the others, say --no-header"
+        if len(paths) == 1:
+            hint += "; if its cells are separated by another character, say --delimiter"
     raise ConfigurationError(f'{flag} {name}: no column "{name}" in {where}; {hint}')

@@ -18,13 +18,10 @@ if TYPE_CHECKING:
 
     from app.features.contract import FieldPath
 
-VALUES_MAX = 10_000
-"""Different texts of a column that are remembered; one with more has no categories, whatever follows."""
-NUMBERS_MAX = 1_000
-"""The same for numbers, which matter one by one only where they are classes."""
+VALUES_MAX = 1_000
+"""Different values of a column that are remembered; one with more has neither categories nor classes."""
 CHARS_MAX = 200
 """A column with a longer text than this holds no categories."""
-_NUMBERS = {Kind.INT, Kind.FLOAT, Kind.MISSING, Kind.MISSING_WORD}
 
 
 @dataclass
@@ -82,9 +79,8 @@ class ColumnTally:
             self.is_distinct = False
             return
         del self.values["" if is_text else None]
-        limit = NUMBERS_MAX if self.kinds and set(self.kinds) <= _NUMBERS else VALUES_MAX
         self.is_distinct = max(self.values.values(), default=1) == 1
-        if len(self.values) > limit or any(isinstance(v, str) and len(v) > CHARS_MAX for v in self.values):
+        if len(self.values) > VALUES_MAX or any(isinstance(v, str) and len(v) > CHARS_MAX for v in self.values):
             self.values = None
 
     def _add_numbers(self, values: Sequence[Any], *, is_text: bool, first_row: int) -> bool:

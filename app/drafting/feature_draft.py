@@ -33,6 +33,8 @@ class FeatureDraft:
     low: float | None = None
     high: float | None = None
     categories: tuple[str, ...] | None = None
+    seen_categories: tuple[str, ...] | None = None
+    """Those that were seen, where any text is accepted."""
     missing: str = "reject"
     default: Any = None
     """None unless `missing` is `default`."""
@@ -79,7 +81,7 @@ def _numbers(tally: ColumnTally, sampled: list[float]) -> FeatureDraft | LeftOut
     if is_whole and tally.counts_rows:
         return LeftOut(tally.path, f"counts the rows, {span}")
     if is_whole and tally.is_distinct and _sounds_like_an_id(tally):
-        return LeftOut(tally.path, "differs in every row and is called an id: there is nothing to learn from it")
+        return LeftOut(tally.path, f"{_all_differ(tally)}, and it is called an id: there is nothing to learn from it")
     largest = max(abs(low), abs(high))
     if is_whole and largest >= _EXACT_INT:
         return LeftOut(tally.path, f"whole numbers up to {_number(largest)}, which are not exact beyond 2^53: an id?")
@@ -123,14 +125,14 @@ def _texts(tally: ColumnTally) -> FeatureDraft | LeftOut:  # noqa: PLR0911  # ea
                 tally.path, f"numbers but for {example} and the like: mend these, or leave their cells empty"
             )
         if tally.is_distinct:
-            return LeftOut(tally.path, "every row has another text: an id? There is nothing to learn from it")
+            return LeftOut(tally.path, f"{_all_differ(tally)}: an id? There is nothing to learn from it")
         if values is None:
             return LeftOut(tally.path, "texts of very many kinds: no categories")
         return LeftOut(tally.path, f"{len(values):,} different texts, more than the {CATEGORIES_MAX} of a category")
     if len(values) == 1:
         return LeftOut(tally.path, f"is {shown(next(iter(values)))} in every row{' that has it' * (share > 0)}")
     if tally.is_distinct:
-        return LeftOut(tally.path, "every row has another text: an id? There is nothing to learn from it")
+        return LeftOut(tally.path, f"{_all_differ(tally)}: an id? There is nothing to learn from it")
     categories = tuple(sorted(map(str, values)))
     seen = f"{len(values)} different texts"
     if Kind.CODE in tally.found:
@@ -144,7 +146,8 @@ def _texts(tally: ColumnTally) -> FeatureDraft | LeftOut:  # noqa: PLR0911  # ea
         why = "where it is missing the empty text stands, a category like the others"
     if newcomers > NEWCOMERS_MAX:
         rare = f"any text is accepted: {percent(newcomers)} of the rows have one that comes once, so others will come"
-        return FeatureDraft(tally.path, "string", seen, f"{rare}; {why}" if why else rare, share, **missing)
+        why = f"{rare}; {why}" if why else rare
+        return FeatureDraft(tally.path, "string", seen, why, share, seen_categories=categories, **missing)
     return FeatureDraft(tally.path, "string", seen, why, share, categories=categories, **missing)
 
 
@@ -185,6 +188,10 @@ def _missing_share(tally: ColumnTally) -> float:
 def _sounds_like_an_id(tally: ColumnTally) -> bool:
     name = tally.path[-1].lower()
     return name.endswith("id") or name in ("index", "uuid", "guid", "key") or name.startswith(("id_", "unnamed"))
+
+
+def _all_differ(tally: ColumnTally) -> str:
+    return "its first values all differ" if tally.values is None else "every row has another value"
 
 
 def _example(tally: ColumnTally, kind: Kind) -> str:

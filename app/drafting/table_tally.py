@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 SAMPLE_MAX = 4_000
 """Rows that are kept, spread evenly over the table."""
+SAMPLE_MAX_CELLS = 1_000_000
+"""Fewer rows are kept of a table with very many columns."""
 
 
 class TableTally:
@@ -65,7 +67,8 @@ class TableTally:
             values: Sequence[Any] | None = batch.columns.get(path)
             kept += [nothing] * n_kept if values is None else values[start :: self._stride]
         self._n_sampled += n_kept
-        while self._n_sampled > SAMPLE_MAX:
+        n_rows_max = min(SAMPLE_MAX, max(100, SAMPLE_MAX_CELLS // max(1, len(self._sample))))
+        while self._n_sampled > n_rows_max:
             self._stride *= 2
             for path, kept in self._sample.items():
                 self._sample[path] = kept[::2]

@@ -100,7 +100,8 @@ def _features(draft: Draft) -> Iterator[str]:
     yield ""
     yield from comment(
         f"The features, in the order in which a model takes them. {' '.join(RULE.split())} A text that is none of its "
-        "categories is refused too: add it, or delete the line to accept any. What is missing is refused "
+        "categories is refused too: add it, or delete the line to accept any; and so is a fraction where the dtype is "
+        "int: make it float if there may be one. What is missing is refused "
         "(missing_feature) unless a line says what it means."
     )
     for feature, name in names_of(draft.features):
@@ -117,6 +118,8 @@ def _features(draft: Draft) -> Iterator[str]:
             yield f"high = {_bound(feature.high, is_whole=is_whole)}"
         if feature.categories is not None:
             yield f"categories = {_list(feature.categories)}"
+        elif feature.seen_categories is not None:
+            yield f"# categories = {_list(feature.seen_categories)}".replace("\n", "\n# ")
         if feature.missing == "nan":
             yield 'missing = "nan"'
         elif feature.missing == "default":

@@ -133,10 +133,12 @@ def test_flags_that_do_not_go_together_are_refused(run, arguments, text):
 
 
 def test_a_first_line_that_is_a_row_is_seen(run, tmp_path):
-    """Where all names are numbers and one is missed, --no-header is offered."""
+    """Where all names are numbers and one is missed, --no-header is offered; where there is one, --delimiter."""
     (tmp_path / "bare.csv").write_text("1,2\n3,4\n")
+    (tmp_path / "blanks.csv").write_text("1 2\n3 4\n")
 
     assert "say --no-header" in run("--from", "bare.csv", "-P", "p", "--label", "y").stderr
+    assert "say --delimiter" in run("--from", "blanks.csv", "-P", "p", "--label", "y").stderr
 
 
 def test_a_name_that_cannot_be_an_id_is_refused(run, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 
 import pytest
 
@@ -35,8 +36,9 @@ def drafted(columns, *, is_text=True, batches=1, **choices):
 
 def judged(values, *, is_text=True, batches=1):
     """What becomes of one column of *values* beside a label and a feature that is sure."""
-    sure = SURE if is_text else [n * n for n in range(N)]
-    draft = drafted({"x": values, "sure": sure, "y": LABELS[:N]}, is_text=is_text, batches=batches)
+    sure = [str(n * n) if is_text else n * n for n in range(len(values))]
+    labels = [LABELS[n % N] for n in range(len(values))]
+    draft = drafted({"x": values, "sure": sure, "y": labels}, is_text=is_text, batches=batches)
     (found,) = [each for each in (*draft.features, *draft.left_out) if each.path == ("x",)]
     return found
 
@@ -87,8 +89,9 @@ def test_a_column_of_texts_becomes_a_feature(values, dtype, low, high, categorie
         (cycle("red", ""), "is 'red' in every row that has it"),
         (cycle("true"), "is true in every row"),
         ([str(n) for n in range(5, 5 + N)], "counts the rows, 5 to 204"),
-        ([f"user {n}" for n in range(N)], "every row has another text"),
+        ([f"user {n}" for n in range(N)], "every row has another value"),
         ([f"user {n % 150}" for n in range(N)], "150 different texts, more than the 100"),
+        ([f"user {n}" for n in range(2000)], "its first values all differ"),
         (cycle("2026-01-01", "2026-01-02"), "dates, such as '2026-01-01' in row 1: .*--time"),
         (cycle("1.2.2026", "2.2.2026"), r"dates, such as '1\.2\.2026' in row 1"),
         (cycle("1,5", "2"), "numbers with a comma, such as '1,5' in row 1"),
@@ -261,3 +264,20 @@ def test_what_strangers_wrote_cannot_end_a_comment(tmp_path):
     (feature,) = Contract.load(path).features
     assert (feature.name, feature.categories) == ('a\n"b"\x7f', ("\x1b[2J", 'q"', "x\ny"))
     assert "\x1b" not in path.read_text(encoding="utf-8")
+
+
+def test_categories_that_are_not_complete_stand_as_a_comment():
+    """Where other texts will come any is accepted, and who knows better only has to delete a sign."""
+    text = contract_text(drafted({"x": [*cycle("a", "b", "c d")[1:], "rare"], "y": cycle("no", "yes", "yes", "no")}))
+
+    assert '# categories = ["a", "b", "c d", "rare"]\n' in text
+    table = tomllib.loads(text.replace("# categories", "categories"))
+    assert table["features"][0]["categories"] == ["a", "b", "c d", "rare"]
+
+
+def test_a_table_of_many_columns_keeps_fewer_rows():
+    """The sample is bounded by cells as well as by rows."""
+    rows = TableTally(is_text=True)
+    rows.add(TableBatch(1, 1_000, {(f"c{n}",): ["1"] * 1_000 for n in range(4_000)}, 1.0))
+
+    assert rows.sample().n_rows == 250

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 import uvloop
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.client import AIOKafkaClient
 from aiokafka.conn import AIOKafkaConnection
 from aiokafka.errors import KafkaConnectionError, KafkaError, RequestTimedOutError
@@ -132,3 +133,51 @@ async def write_each(app, records):
     for record in records:
         sent += await app.producer.publish("out", 0, [record])
     await acknowledged(sent)
+
+
+@pytest.fixture(name="impatient")
+def _impatient(monkeypatch):
+    """Silence of a second is long, whatever a client would wait by itself."""
+    monkeypatch.setattr(AIOKafkaConnection, "send", patience._send_or_lose)
+    monkeypatch.setattr(patience, "ANSWER_WITHIN_S", 1.0)
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_slow_line_carries_a_large_request(proxied, unique):
+    """Records that take longer than an answer may are written, once: the time that bytes take is theirs.
+
+    Broken by one time for requests of every size: the connection is closed, and the same bytes are sent again for ever.
+    """
+    kafka, proxy = proxied
+    topic = unique("out")
+    await _create_topics(kafka.bootstrap, {topic: 4})
+    async with AIOKafkaProducer(
+        bootstrap_servers=proxy.address, request_timeout_ms=1000, linger_ms=50, enable_idempotence=True
+    ) as producer:
+        proxy.bytes_per_s = 100_000
+        async with asyncio.timeout(30):
+            sent = [await producer.send(topic, b"%d" % p + b" " * 100_000, partition=p) for p in range(4)]
+            # What waits for room or for its turn has no time-out of its own here.
+            await asyncio.gather(*sent)
+    proxy.heal()
+
+    assert [int(record.value) for record in await _read_all(kafka.bootstrap, topic)] == [0, 1, 2, 3]
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_slow_line_carries_a_large_answer(proxied, unique, produce):
+    """What is fetched may take long, as long as something of it comes in.
+
+    Broken by one time for answers of every size: the fetch is asked for again and again, and never comes.
+    """
+    kafka, proxy = proxied
+    topic = unique("in")
+    await _create_topics(kafka.bootstrap, {topic: 1})
+    await produce.func(kafka.bootstrap, topic, [b"x" * 400_000])
+    consumer = AIOKafkaConsumer(topic, bootstrap_servers=proxy.address, auto_offset_reset="earliest")
+    async with consumer:
+        proxy.bytes_per_s = 100_000
+        record = await asyncio.wait_for(consumer.getone(), 20)
+        proxy.heal()
+
+    assert len(record.value) == 400_000

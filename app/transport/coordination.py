@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from itertools import repeat
 from typing import Any, NamedTuple
 
 from aiokafka import errors
 from aiokafka.client import AIOKafkaClient, ConnectionGroup, CoordinationType
-from aiokafka.protocol.commit import OffsetFetchRequest
 from aiokafka.protocol.produce import ProduceRequest
 from aiokafka.protocol.transaction import (
     AddOffsetsToTxnRequest,
@@ -26,6 +27,8 @@ from aiokafka.protocol.transaction import (
 from faust.types import TP
 
 from app.errors import BrokerError
+from app.transport.answers import CONCURRENT, UNSTABLE, UNVERIFIED, Superseded, Unsure, check, codes_of, together
+from app.transport.frames import NextEpoch, OffsetFetch, fetched_offsets
 
 REQUEST_TIMEOUT_S = 15.0
 TRANSACTION_TIMEOUT_S = 60.0
@@ -35,60 +38,12 @@ _BUSY_WAITS_S = (0.001, 0.002, 0.005, 0.01, 0.02)
 ACKS_ALL = -1
 
 
-class Unsure(Exception):
-    """Whether the request took effect is not known, or it was refused for now."""
-
-
-class Superseded(Exception):
-    """Kafka knows a newer epoch of the transactional id."""
-
-
-class TooLarge(Exception):
-    """A record batch is larger than the topic takes."""
-
-
 class Identity(NamedTuple):
     """Who writes: of all with one transactional id, only the latest epoch may."""
 
     transactional_id: str
     producer_id: int
     epoch: int
-
-
-_SUPERSEDED = frozenset({errors.InvalidProducerEpoch.errno, 90})
-"""INVALID_PRODUCER_EPOCH and PRODUCER_FENCED."""
-_UNVERIFIED = errors.NotEnoughReplicasError.errno
-"""Also what a broker tells clients of our protocol version when it could not ask the coordinator (KIP-890)."""
-_CONCURRENT = errors.ConcurrentTransactions.errno
-_FORBIDDEN = frozenset({
-    errors.TopicAuthorizationFailedError.errno,
-    errors.GroupAuthorizationFailedError.errno,
-    errors.ClusterAuthorizationFailedError.errno,
-    errors.TransactionalIdAuthorizationFailed.errno,
-    errors.InvalidTransactionTimeout.errno,
-    errors.InvalidTopicError.errno,
-})  # fmt: skip
-_INVALID_TIMESTAMP = errors.InvalidTimestampError.errno
-_TOO_LARGE = frozenset({errors.MessageSizeTooLargeError.errno, errors.RecordListTooLargeError.errno})
-
-
-def check(code: int, what: str) -> None:
-    """Raise what the error *code* of an answer to *what* means; nothing for success."""
-    if not code:
-        return
-    if code in _SUPERSEDED:
-        raise Superseded(what)
-    name = errors.for_code(code).__name__
-    if code in _FORBIDDEN:
-        raise BrokerError(f"Kafka refuses {what}: {name}. Grant the worker's user what it needs for transactions")
-    if code == _INVALID_TIMESTAMP:
-        raise BrokerError(
-            f"Kafka refuses {what}: their timestamps, those of their events, are further from its clock than the topic "
-            "allows. Set its message.timestamp.after.max.ms and message.timestamp.before.max.ms higher"
-        )
-    if code in _TOO_LARGE:
-        raise TooLarge(what)
-    raise Unsure(f"{what}: {name}")
 
 
 class Coordination:
@@ -130,18 +85,33 @@ class Coordination:
         )
         return Identity(transactional_id, answer.producer_id, answer.producer_epoch)
 
+    async def give_back(self, who: Identity) -> None:
+        """Have Kafka abort what *who* left open, and refuse what of it is still on its way; nobody else is fenced."""
+        what = f"the last epoch of {who.transactional_id}"
+        request = NextEpoch(who.transactional_id, int(TRANSACTION_TIMEOUT_S * 1000), who.producer_id, who.epoch)
+        with suppress(Superseded):  # by another worker, or by what was asked before: either way there is nothing left
+            await self._while_busy(
+                lambda: self._ask_coordinator(CoordinationType.TRANSACTION, who.transactional_id, request, what), what
+            )
+
     async def committed(self, tps: Iterable[TP]) -> dict[TP, int | None]:
-        """The group's committed offset of each partition, None where there is none."""
+        """The group's committed offset of each partition, None where there is none.
+
+        Waits while a transaction that has ended is not through with them: Kafka before 4.0 moves the offsets some time
+        after it has said that a transaction is committed.
+        """
         what = f"the committed offsets of {self._group_id}"
-        request = OffsetFetchRequest(self._group_id, _by_topic((tp, None) for tp in tps))
-        answer = await self._ask_coordinator(CoordinationType.GROUP, self._group_id, request, what)
-        check(getattr(answer, "error_code", 0), what)
-        found: dict[TP, int | None] = {}
-        for topic, partitions in answer.topics:
-            for partition, offset, _, code in partitions:
-                check(code, what)
-                found[TP(topic, partition)] = None if offset < 0 else offset
-        return found
+        request = OffsetFetch(self._group_id, _by_topic((tp, None) for tp in tps))
+        waits = _busy_waits_s()
+        while True:
+            answer = await self._ask_coordinator(CoordinationType.GROUP, self._group_id, request, what)
+            fetched = fetched_offsets(answer)
+            codes = {answer.error_code, *(code for _, code in fetched.values())}
+            if UNSTABLE not in codes:
+                for code in codes:
+                    check(code, what)
+                return {TP(*at): None if offset < 0 else offset for at, (offset, _) in fetched.items()}
+            await asyncio.sleep(next(waits))
 
     # -- one transaction
 
@@ -179,7 +149,7 @@ class Coordination:
                 for topic, partitions in answer.topics:
                     for partition, code, *_ in partitions:
                         codes[TP(topic, partition)] = code
-                        if code != _UNVERIFIED or wait_s is None:
+                        if code != UNVERIFIED or wait_s is None:
                             check(code, f"{what} to {topic}-{partition}")
             except Unsure:
                 self._connected.force_metadata_update()
@@ -217,16 +187,15 @@ class Coordination:
 
     async def _while_busy(self, ask: Any, what: str) -> Any:
         """The answer, once Kafka has done with the transaction before; a plain refusal, so asking again is safe."""
-        attempt = 0
+        waits = _busy_waits_s()
         while True:
             answer = await ask()
-            codes = _codes(answer)
-            if _CONCURRENT not in codes:
+            codes = codes_of(answer)
+            if CONCURRENT not in codes:
                 for code in codes:
                     check(code, what)
                 return answer
-            await asyncio.sleep(_BUSY_WAITS_S[min(attempt // 2, len(_BUSY_WAITS_S) - 1)])
-            attempt += 1
+            await asyncio.sleep(next(waits))
 
     async def _ask_coordinator(self, kind: int, key: str, request: Any, what: str) -> Any:
         node = self._nodes.get((kind, key))
@@ -237,7 +206,7 @@ class Coordination:
         except Unsure:
             self._nodes.clear()
             raise
-        if any(code not in (0, _CONCURRENT) for code in _codes(answer)):
+        if any(code not in (0, CONCURRENT) for code in codes_of(answer)):
             self._nodes.pop((kind, key), None)
         return answer
 
@@ -268,16 +237,10 @@ class Coordination:
             raise Unsure(f"{what}: {error!r}") from error
 
 
-async def together(work: Iterable[Coroutine[Any, Any, None]]) -> None:
-    """Do all of *work* at once and wait for all of it; of several failures the one that decides most is raised."""
-    ends = await asyncio.gather(*work, return_exceptions=True)
-    failures = [end for end in ends if isinstance(end, BaseException)]
-    for kind in (asyncio.CancelledError, BrokerError, Superseded, TooLarge, Unsure):
-        for failure in failures:
-            if isinstance(failure, kind):
-                raise failure
-    for failure in failures:
-        raise failure
+def _busy_waits_s() -> Iterator[float]:
+    for wait_s in _BUSY_WAITS_S:
+        yield from (wait_s, wait_s)
+    yield from repeat(_BUSY_WAITS_S[-1])
 
 
 def _by_topic(entries: Iterable[tuple[TP, Any]]) -> list[tuple[str, list[Any]]]:
@@ -286,11 +249,3 @@ def _by_topic(entries: Iterable[tuple[TP, Any]]) -> list[tuple[str, list[Any]]]:
     for tp, value in entries:
         found[tp.topic].append(tp.partition if value is None else (tp.partition, value))
     return list(found.items())
-
-
-def _codes(answer: Any) -> Sequence[int]:
-    if hasattr(answer, "error_code"):
-        return (answer.error_code,)
-    if hasattr(answer, "errors"):
-        return [code for _, partitions in answer.errors for _, code in partitions]
-    return ()

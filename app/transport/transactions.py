@@ -24,7 +24,8 @@ from faust.types import TP
 from app.columns import RecordColumns
 from app.errors import BrokerError, FaustOnnxError
 from app.records import OutRecord
-from app.transport.coordination import Coordination, Identity, Superseded, TooLarge, Unsure, together
+from app.transport.answers import Superseded, TooLarge, Unsure, together
+from app.transport.coordination import Coordination, Identity
 from app.transport.packing import Packer
 
 log = structlog.get_logger(__name__)
@@ -106,13 +107,17 @@ class Lane:
         self.committed = wanted
 
     async def close(self) -> None:
-        """Abort what a cancelled `commit` may have left open, if Kafka answers soon; the lane cannot be used again."""
+        """Abort what a cancelled `commit` may have left open, if Kafka answers soon; the lane cannot be used again.
+
+        By a new epoch: records may still be on their way on another connection, and a broker that does not ask whether
+        their transaction is under way would write them behind the abort, to stand in every reader's way.
+        """
         who, self._who = self._who, None
         if who is not None and self._in_transaction:
             self._in_transaction = False
-            with suppress(Unsure, Superseded, BrokerError, TimeoutError):
+            with suppress(Unsure, BrokerError, TimeoutError):
                 async with asyncio.timeout(_ABORT_WITHIN_S):
-                    await self._coordination.end(who, commit=False)
+                    await self._coordination.give_back(who)
 
     async def _anew(self) -> dict[TP, int | None]:
         """Take a new epoch; the committed offsets, which nobody else can move from now on."""

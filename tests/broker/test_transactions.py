@@ -13,7 +13,7 @@ from app.errors import BrokerError
 from app.records import OutRecord
 from app.transport import Fenced, Output, Transactions
 from tests.conftest import _create_topics, _read_all
-from tests.proxy import Api
+from tests.proxy import Api, Proxy, free_port
 
 pytestmark = pytest.mark.broker
 
@@ -147,6 +147,28 @@ async def cancelled_on_the_way(lane, out, eventually):
     await eventually(lambda: lane._sequences, every_s=0.001)
     commit.cancel()
     await asyncio.gather(commit, return_exceptions=True)
+
+
+async def test_offsets_that_a_transaction_is_about_to_commit_are_waited_for(new_transactions, unique, create_topics):
+    """They are told when the transaction is through with them, and not as they were before it.
+
+    Broken by asking without `require_stable`: a coordinator that moves the offsets some time after a transaction was
+    committed tells of the old ones, and the lane writes everything again.
+    """
+    tp = TP(unique("in"), 0)
+    await create_topics({tp.topic: 1})
+    transactions = await new_transactions()
+    await transactions.open(unique("lane"), [tp])  # waits for the coordinators of a fresh broker
+    coordination = transactions._coordination
+    for offset, commit, told in ((7, True, 7), (9, False, 7)):
+        who = await coordination.take(unique("lane"))
+        await coordination.add_group(who)
+        await coordination.commit_offsets(who, {tp: offset})
+        asked = asyncio.ensure_future(coordination.committed([tp]))
+        await asyncio.sleep(0.3)
+        assert not asked.done()
+        await coordination.end(who, commit=commit)
+        assert await asyncio.wait_for(asked, 10) == {tp: told}
 
 
 class Behind:
@@ -299,9 +321,72 @@ async def test_a_commit_that_is_cancelled_leaves_nothing_open(
     await cancelled_on_the_way(await transactions.open(name, []), out, eventually)
     await transactions.close(name)
 
-    ends = []
-    for level in ("read_committed", "read_uncommitted"):
-        async with AIOKafkaConsumer(bootstrap_servers=bootstrap, isolation_level=level) as consumer:
-            ends.append(await consumer.end_offsets([TopicPartition(out, 0)]))
-    assert ends[0] == ends[1]
+    assert await _ends(bootstrap, out, "read_committed") == await _ends(bootstrap, out, "read_uncommitted")
     assert await read_all(out) == []
+
+
+@pytest.fixture
+async def unverified(start_kafka):
+    """A broker behind a proxy that asks for no record whether its transaction is under way: `kafka, proxy`."""
+    proxy = Proxy(free_port())
+    kafka = await asyncio.to_thread(
+        start_kafka,
+        listeners={"PROXIED": proxy.address},
+        properties={"transaction.partition.verification.enable": "false"},
+    )
+    proxy.target = kafka.addresses["PROXIED"]
+    await proxy.start()
+    yield kafka, proxy
+    await proxy.stop()
+
+
+async def test_records_that_come_after_their_lane_was_closed_are_refused(unverified, unique):
+    """What a cancelled commit still has on its way, on another connection, finds a newer epoch and is not written.
+
+    Broken by aborting with the epoch that wrote: the records come after the abort, and stand in the way of all readers.
+    """
+    kafka, proxy = unverified
+    async with Behind(unverified, unique) as behind:
+        late = proxy.hold(Api.PRODUCE)
+        commit = asyncio.ensure_future(behind.commit(1))
+        await asyncio.wait_for(late.was_met.wait(), 10)
+        commit.cancel()
+        await asyncio.gather(commit, return_exceptions=True)
+        await behind.transactions.close(behind.name)
+        await asyncio.sleep(1.0)  # so that what was begun is aborted
+        late.release()
+        await asyncio.sleep(1.0)  # so that it has reached the broker
+
+        assert await _ends(kafka.bootstrap, behind.out, "read_committed") == await _ends(
+            kafka.bootstrap, behind.out, "read_uncommitted"
+        )
+        behind.lane = await behind.transactions.open(behind.name, [behind.source])
+        await behind.commit(2)
+        assert await behind.read() == [0, 2]
+
+
+async def test_a_lane_that_was_taken_over_does_not_fence_its_new_holder_when_it_is_closed(proxied, unique):
+    """A zombie that wakes up in the middle of a commit and closes its lane leaves that of the new holder alone."""
+    kafka, proxy = proxied
+    async with Behind(proxied, unique) as behind:
+        stopped = proxy.hold(Api.PRODUCE)
+        commit = asyncio.ensure_future(behind.commit(1))
+        await asyncio.wait_for(stopped.was_met.wait(), 10)
+        ours = Transactions(kafka.bootstrap, behind.transactions._group_id)
+        await ours.start()
+        try:
+            owner = await ours.open(behind.name, [behind.source])
+            commit.cancel()
+            await asyncio.gather(commit, return_exceptions=True)
+            await behind.transactions.close(behind.name)
+            await owner.commit([Output(behind.out, 0, records(2))], {behind.source: 3})
+            assert owner.retries == 0
+        finally:
+            stopped.release()
+            await ours.stop()
+        assert await behind.read() == [0, 2]
+
+
+async def _ends(bootstrap, topic, level):
+    async with AIOKafkaConsumer(bootstrap_servers=bootstrap, isolation_level=level) as consumer:
+        return await consumer.end_offsets([TopicPartition(topic, 0)])

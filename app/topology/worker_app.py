@@ -32,6 +32,7 @@ from app.topology.serving import Starts, web_service
 from app.topology.state import StateSlot
 from app.topology.turns import Turns
 from app.transport import BatchApp, Limits, Transactions
+from app.transport.coordination import answer_within_s
 from app.web import WebServer
 
 log = structlog.get_logger(__name__)
@@ -89,7 +90,8 @@ class WorkerApp(BatchApp):
             Worker=Worker,
             limits=Limits(in_flight_bytes=int(settings.in_flight_max_bytes)),
         )
-        self.transactions = Transactions(settings.broker, settings.app_id)
+        within_s = answer_within_s(settings.commit_stuck_s)
+        self.transactions = Transactions(settings.broker, settings.app_id, request_timeout_s=within_s)
         feature_topics = {contract.topics.features for contract in contracts.values()}
         turns = Turns(lambda: self.consumer.is_waiting(feature_topics))
         self.lives = {

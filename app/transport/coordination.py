@@ -29,13 +29,26 @@ from faust.types import TP
 from app.errors import BrokerError
 from app.transport.answers import CONCURRENT, UNSTABLE, UNVERIFIED, Superseded, Unsure, check, codes_of, together
 from app.transport.frames import NextEpoch, OffsetFetch, fetched_offsets
+from app.transport.window import Window
 
 REQUEST_TIMEOUT_S = 15.0
+_LEAST_TIMEOUT_S = 2.0
 TRANSACTION_TIMEOUT_S = 60.0
 """After so long Kafka aborts a transaction of which nobody speaks any more; readers wait for it until then."""
 _BUSY_WAITS_S = (0.001, 0.002, 0.005, 0.01, 0.02)
 """Between attempts while Kafka still ends the transaction before; each twice, the last one for ever."""
 ACKS_ALL = -1
+
+
+def answer_within_s(stuck_s: float) -> float:
+    """After how long an answer is taken for lost, where commits that stand still for *stuck_s* end the worker.
+
+    A lane asks several times before that, and before the worker says that it is not ready.
+
+    >>> answer_within_s(120.0), answer_within_s(40.0), answer_within_s(8.0)
+    (15.0, 5.0, 2.0)
+    """
+    return min(REQUEST_TIMEOUT_S, max(_LEAST_TIMEOUT_S, stuck_s / 8))
 
 
 class Identity(NamedTuple):
@@ -53,6 +66,8 @@ class Coordination:
         self._bootstrap = bootstrap
         self._group_id = group_id
         self._timeout_ms = int(request_timeout_s * 1000)
+        self.window = Window(long_s=request_timeout_s)
+        """What may be under way of all transactions together."""
         self._client: AIOKafkaClient | None = None
         self._nodes: dict[tuple[int, str], int] = {}
 

@@ -86,11 +86,19 @@ class Packer:
         self._longest = sum(map(_widest, pieces)) + _FRAME_BYTES
         """Bytes of a record at most."""
 
+    def __len__(self) -> int:
+        return len(self._columns)
+
+    def rows_from(self, start: int, max_bytes: int) -> slice:
+        """The rows from *start* on that make a record batch of at most *max_bytes*, or of a single record."""
+        return slice(start, min(len(self), start + max(1, (max_bytes - HEADER.size) // self._longest)))
+
     def cuts(self, max_bytes: int) -> Iterator[slice]:
-        """The rows of record batches of at most *max_bytes*, unless a single record is larger."""
-        n, step = len(self._columns), max(1, (max_bytes - HEADER.size) // self._longest)
-        for start in range(0, n, step):
-            yield slice(start, min(n, start + step))
+        """The rows of all record batches of at most *max_bytes*, unless a single record is larger."""
+        rows = slice(0, 0)
+        while rows.stop < len(self):
+            rows = self.rows_from(rows.stop, max_bytes)
+            yield rows
 
     def batch(self, rows: slice) -> RecordBatch:
         """The record batch of *rows*."""

@@ -12,8 +12,8 @@ the partition is still its own: they can only be as before if nobody went on.
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import defaultdict, deque
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -25,7 +25,7 @@ from app.columns import RecordColumns
 from app.errors import BrokerError, FaustOnnxError
 from app.records import OutRecord
 from app.transport.answers import Superseded, TooLarge, Unsure, together
-from app.transport.coordination import Coordination, Identity
+from app.transport.coordination import REQUEST_TIMEOUT_S, Coordination, Identity
 from app.transport.packing import Packer
 
 log = structlog.get_logger(__name__)
@@ -33,10 +33,15 @@ log = structlog.get_logger(__name__)
 BATCH_BYTES = 900 << 10
 """A record batch at most, unless a single record is larger; Kafka's default limit is 1 MiB."""
 _LEAST_BATCH_BYTES = 16 << 10
+_RECORD_OVERHEAD_BYTES = 100
+"""What a record takes beside its value, about: key, headers, and what Kafka adds."""
 _RETRY_WAITS_S = (0.05, 0.1, 0.25, 0.5, 1.0)
 _ABORT_WITHIN_S = 2.0
 _SEQUENCES = 1 << 31
 MAGIC, UNCOMPRESSED = 2, 0
+
+
+_Records = list[OutRecord] | Packer
 
 
 class Fenced(FaustOnnxError):
@@ -81,10 +86,12 @@ class Lane:
         if not outputs and not offsets:
             return
         wanted = self.committed | dict(offsets)
+        window, n_bytes = self._coordination.window, sum(map(_size, outputs))
         waits = iter(_RETRY_WAITS_S)
         while True:
             try:
-                await self._attempt(outputs, offsets)
+                async with window.room_for(n_bytes):
+                    await self._attempt(outputs, offsets)
             except Superseded as error:
                 raise Fenced(f"{self._transactional_id} is another worker's now ({error})") from error
             except TooLarge as error:
@@ -152,42 +159,48 @@ class Lane:
         self._in_transaction = False
 
     async def _produce(self, who: Identity, outputs: Sequence[Output]) -> None:
-        """A partition takes one record batch with each request, and the batches of a partition in their order."""
-        parts: dict[TP, list[Sequence[OutRecord]]] = defaultdict(list)
+        """A partition takes one record batch with each request, and the batches of a partition in their order.
+
+        A request holds no more than may be under way, so that its answer comes in time; a single record goes anyway.
+        """
+        waiting: dict[TP, deque[_Records]] = defaultdict(deque)
         for topic, partition, records in outputs:
-            of_partition = parts[TP(topic, partition)]
-            if isinstance(records, RecordColumns) or not of_partition or isinstance(of_partition[-1], RecordColumns):
-                of_partition.append(records)
-            else:
-                of_partition[-1] = [*of_partition[-1], *records]
-        waiting = {tp: self._batches(who, tp, of_partition) for tp, of_partition in parts.items()}
-        while waiting:
-            batches = {tp: batch for tp, made in waiting.items() if (batch := next(made, None)) is not None}
-            waiting = {tp: waiting[tp] for tp in batches}
-            if batches:
-                await self._coordination.produce(who, batches)
-
-    def _batches(self, who: Identity, tp: TP, parts: Iterable[Sequence[OutRecord]]) -> Iterator[bytes | bytearray]:
-        """The record batches of *parts*, each made when it is asked for."""
-        for records in parts:
+            parts = waiting[TP(topic, partition)]
             if isinstance(records, RecordColumns):
-                packer = Packer(records)
-                for rows in packer.cuts(self._batch_bytes):
-                    batch = packer.batch(rows)
-                    sequence = self._sequences[tp]
-                    self._sequences[tp] = (sequence + batch.record_count()) % _SEQUENCES
-                    yield batch.bytes_of(who.producer_id, who.epoch, sequence, transactional=True)
-                continue
-            start = 0
-            while start < len(records):
-                made, start = self._batch(who, tp, records, start)
-                yield made
+                parts.append(Packer(records))
+            elif parts and isinstance(parts[-1], list):
+                parts[-1] += records
+            else:
+                parts.append(list(records))
+        starts = dict.fromkeys(waiting, 0)
+        while waiting:
+            batches: dict[TP, bytes | bytearray] = {}
+            room = self._coordination.window.bytes
+            for tp, parts in list(waiting.items()):
+                if batches and room < _LEAST_BATCH_BYTES:
+                    break
+                batches[tp], end = self._batch(who, tp, parts[0], starts[tp], min(self._batch_bytes, room))
+                room -= len(batches[tp])
+                starts[tp] = end
+                if end == len(parts[0]):
+                    starts[tp] = 0
+                    parts.popleft()
+                if not parts:
+                    del waiting[tp]
+            await self._coordination.produce(who, batches)
 
-    def _batch(self, who: Identity, tp: TP, records: Sequence[OutRecord], start: int) -> tuple[bytes, int]:
-        """The next record batch of *records* from *start*, and where it ends."""
+    def _batch(
+        self, who: Identity, tp: TP, records: _Records, start: int, n_bytes: int
+    ) -> tuple[bytes | bytearray, int]:
+        """The next record batch of *records* from *start*, of *n_bytes* at most, and where it ends."""
         sequence = self._sequences[tp]
+        if isinstance(records, Packer):
+            rows = records.rows_from(start, n_bytes)
+            self._sequences[tp] = (sequence + rows.stop - start) % _SEQUENCES
+            packed = records.batch(rows).bytes_of(who.producer_id, who.epoch, sequence, transactional=True)
+            return packed, rows.stop
         builder = DefaultRecordBatchBuilder(
-            MAGIC, UNCOMPRESSED, True, who.producer_id, who.epoch, sequence, self._batch_bytes
+            MAGIC, UNCOMPRESSED, True, who.producer_id, who.epoch, sequence, n_bytes
         )  # fmt: skip
         append, count = builder.append, 0
         for key, value, timestamp_ms, headers in records[start:] if start else records:
@@ -202,9 +215,10 @@ class Lane:
 class Transactions:
     """The lanes of a worker, by transactional id."""
 
-    def __init__(self, bootstrap: str, group_id: str) -> None:
+    def __init__(self, bootstrap: str, group_id: str, *, request_timeout_s: float = REQUEST_TIMEOUT_S) -> None:
+        """request_timeout_s: after which an answer is taken for lost, and the lane looks after its transaction."""
         self._group_id = group_id
-        self._coordination = Coordination(bootstrap, group_id)
+        self._coordination = Coordination(bootstrap, group_id, request_timeout_s=request_timeout_s)
         self._lanes: dict[str, Lane] = {}
 
     async def start(self) -> None:
@@ -231,6 +245,10 @@ class Transactions:
         """Close the lane, if it is open."""
         if (lane := self._lanes.pop(transactional_id, None)) is not None:
             await lane.close()
+
+
+def _size(output: Output) -> int:
+    return sum(_RECORD_OVERHEAD_BYTES + len(value or b"") for _, value, _, _ in output.records)
 
 
 def _shown(offsets: Mapping[TP, int | None]) -> str:

@@ -149,6 +149,42 @@ async def cancelled_on_the_way(lane, out, eventually):
     await asyncio.gather(commit, return_exceptions=True)
 
 
+async def test_a_slow_line_carries_what_all_lanes_write(proxied, unique):
+    """Lanes that write more than their line carries in time take turns, and with less at once: all is written, once.
+
+    Broken by sending the same bytes again after a time-out: all lanes run out of time together, again and again.
+    """
+    kafka, proxy = proxied
+    source, out = unique("in"), unique("out")
+    await _create_topics(kafka.bootstrap, {source: 3, out: 3})
+    transactions = Transactions(proxy.address, unique("group"), request_timeout_s=1.5)
+    await transactions.start()
+    try:
+        lanes = [await transactions.open(unique("lane"), [TP(source, partition)]) for partition in range(3)]
+        for partition, lane in enumerate(lanes):
+            await lane.commit([Output(out, partition, records(0))], {TP(source, partition): 1})
+        proxy.bytes_per_s = 300_000  # of which each lane has 800,000
+        wide = transactions._coordination.window.bytes
+        async with asyncio.timeout(60):
+            await asyncio.gather(
+                *(
+                    lane.commit([Output(out, p, records(*range(1, 9), size=100_000))], {TP(source, p): 9})
+                    for p, lane in enumerate(lanes)
+                )
+            )
+        narrow = transactions._coordination.window.bytes
+        proxy.heal()
+        for n in range(9, 20):
+            await lanes[0].commit([Output(out, 0, records(n))], {TP(source, 0): n + 1})
+        assert narrow < wide == transactions._coordination.window.bytes
+    finally:
+        await transactions.stop()
+
+    read = await _read_all(kafka.bootstrap, out)
+    assert numbers(record for record in read if record.partition == 0) == list(range(20))
+    assert numbers(record for record in read if record.partition == 1) == list(range(9))
+
+
 async def test_offsets_that_a_transaction_is_about_to_commit_are_waited_for(new_transactions, unique, create_topics):
     """They are told when the transaction is through with them, and not as they were before it.
 

@@ -25,6 +25,7 @@ from app.topology.placement import PlacementWatch
 from app.topology.rekey import SUFFIX, RekeyDesk
 from app.topology.scoring import ScoringDesk
 from app.topology.serving import model_reader
+from app.topology.topics import ANY_TIME
 from app.topology.turns import Turns
 from app.transport import BatchApp, acknowledged
 
@@ -60,7 +61,7 @@ class Pipeline:
             metrics,
             on_failure,
         )
-        table = app.batch_table(table_of(contract.name), partitions=ledgers)
+        table = app.batch_table(table_of(contract.name), partitions=ledgers, extra_topic_configs=ANY_TIME)
         self.feedback = FeedbackDesk(
             contract,
             settings,

@@ -17,7 +17,9 @@ from app.registry import model_topic_configs
 
 _COMPACT = {"cleanup.policy": "compact"}
 _DELETE = {"cleanup.policy": "delete"}
-_ANY_TIME_MS = str((1 << 63) - 1)
+ANY_TIME = {"message.timestamp.after.max.ms": str((1 << 63) - 1)}
+"""For topics whose records have another clock's time than the broker's, which refuses by default what is an hour ahead:
+that of an event, or that of a worker. Nothing would be written to them from then on."""
 _ANSWER_S = 10.0
 """How long a broker may take to say its first word: the client itself waits 40 s for a port that is open and silent."""
 
@@ -54,9 +56,7 @@ def wanted_topics(contract: Contract) -> list[Topic]:
     """The topics of a pipeline, the two of the user first."""
     topics, by_id = contract.topics, contract.is_by_id
     configs = model_topic_configs()
-    # An outcome has its event's timestamp, which Kafka refuses by default when it is an hour ahead: the partition would
-    # stand still from the first such event on.
-    create_time = {**_DELETE, "message.timestamp.type": "CreateTime", "message.timestamp.after.max.ms": _ANY_TIME_MS}
+    create_time = {**_DELETE, "message.timestamp.type": "CreateTime", **ANY_TIME}
     return [
         # With the broker's own clock an activation by record timestamp is one point of the stream for everybody.
         Topic(topics.features, Width.EVENTS, {**_DELETE, "message.timestamp.type": "LogAppendTime"}),
@@ -64,10 +64,10 @@ def wanted_topics(contract: Contract) -> list[Topic]:
         Topic(topics.predictions, Width.EVENTS, create_time),
         *([Topic(topics.ledger, Width.OWN, create_time)] if by_id else []),
         Topic(topics.dead_letters, Width.WIDEST if by_id else Width.EVENTS, create_time),
-        Topic(topics.performance, Width.ONE, _COMPACT),
+        Topic(topics.performance, Width.ONE, _COMPACT | ANY_TIME),
         Topic(topics.models, Width.ONE, configs.models),
         Topic(topics.model_bytes, Width.ONE, configs.model_bytes),
-        Topic(topics.model_events, Width.ONE, configs.model_events),
+        Topic(topics.model_events, Width.ONE, configs.model_events | ANY_TIME),
     ]
 
 

@@ -54,8 +54,9 @@ def check(code: int, what: str) -> None:
         raise BrokerError(f"Kafka refuses {what}: {name}. Grant the worker's user what it needs for transactions")
     if code == _INVALID_TIMESTAMP:
         raise BrokerError(
-            f"Kafka refuses {what}: their timestamps, those of their events, are further from its clock than the topic "
-            "allows. Set its message.timestamp.after.max.ms and message.timestamp.before.max.ms higher"
+            f"Kafka refuses {what}: their timestamps are further from its clock than the topic allows. Predictions and "
+            "dead letters have those of their events, all other topics the worker's: is its clock right? Else set the "
+            "topic's message.timestamp.after.max.ms and message.timestamp.before.max.ms higher"
         )
     if code in _TOO_LARGE:
         raise TooLarge(what)

@@ -25,6 +25,7 @@ from app.logs import configure_logs, pass_logs_on
 from app.settings import Settings
 from app.topology.changelog import widen_changelog
 from app.topology.process import allow_open_files
+from app.topology.strangers import refuse_shared_topics, refuse_strangers
 from app.topology.topics import admin_client, ensure_topics
 from app.topology.worker_app import WorkerApp, create_app
 from app.transport.header_names import read_any_header_names
@@ -46,6 +47,7 @@ def prepare(settings: Settings) -> WorkerApp:
     be_patient()
     read_any_header_names()
     contracts = load_contracts(settings.models_dir, settings.pipelines)
+    refuse_shared_topics(contracts)
     cluster_id, widths, ledgers = asyncio.run(_look(settings, contracts))
     app = create_app(settings, contracts, widths, ledgers, cluster_id=cluster_id)
     app.on_failed = _end_soon
@@ -58,6 +60,7 @@ async def _look(settings: Settings, contracts: dict[str, Contract]) -> tuple[str
     widths, ledgers = {}, {}
     async with admin_client(settings.broker) as admin:
         cluster_id = (await admin.describe_cluster())["cluster_id"]
+        await refuse_strangers(admin, settings.app_id, contracts)
         for name, contract in contracts.items():
             states = await ensure_topics(
                 settings.broker,

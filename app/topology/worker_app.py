@@ -30,6 +30,7 @@ from app.topology.rekey import rekey
 from app.topology.scoring import score
 from app.topology.serving import Starts, web_service
 from app.topology.state import StateSlot
+from app.topology.strangers import tell_of_strangers
 from app.topology.turns import Turns
 from app.transport import BatchApp, Limits, Transactions
 from app.transport.coordination import answer_within_s
@@ -118,6 +119,7 @@ class WorkerApp(BatchApp):
             Starts("jobs", self._start_jobs, self._stop_jobs),
         ]
         self._bind_agents()
+        self.on_members = functools.partial(tell_of_strangers, contracts)
         self.on_partitions_assigned.connect(self._note_assigned)
         self.on_partitions_revoked.connect(self._note_revoked)
         self.on_before_shutdown.connect(self.guards.settled)

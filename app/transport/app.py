@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from itertools import chain
 from typing import Any
@@ -12,6 +12,7 @@ from faust.app.base import BootStrategy as _BootStrategy
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
+from app.transport.assignor import Assignor
 from app.transport.consumer import Consumer
 from app.transport.producer import Producer
 from app.transport.recovery import TableManager
@@ -57,7 +58,9 @@ class BatchApp(faust.App):  # type: ignore[misc]
         self.lane_topics: set[str] = set()
         """Batched topics whose offsets are committed by transactions of lanes, and not by the consumer."""
         self.early_services: list[Any] = []
-        super().__init__(*args, TableManager=TableManager, **kwargs)
+        self.on_members: Callable[[Collection[AbstractSet[str]]], None] = lambda _: None
+        """Told of the topics of each member of the group, where this one is the leader; in another thread."""
+        super().__init__(*args, TableManager=TableManager, PartitionAssignor=Assignor, **kwargs)
 
     def _new_transport(self) -> Transport:
         return Transport(self.conf.broker_consumer, self)

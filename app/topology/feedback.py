@@ -146,6 +146,13 @@ class FeedbackDesk:
         if self._lanes.pop(partition, None) is not None:
             await self._transactions().close(self._lane_name(partition))
 
+    async def drop(self) -> None:
+        """Close what is open without a word: who has it now is not known, and what was not committed never happened."""
+        desks, self._desks = self._desks, {}
+        lanes, self._lanes = self._lanes, {}
+        await asyncio.gather(*(desk.drop() for desk in desks.values()))
+        await asyncio.gather(*(self._transactions().close(self._lane_name(partition)) for partition in lanes))
+
     async def close_all(self) -> None:
         """The same for every partition."""
         await self.close({TP(self.sources[0], partition) for partition in self._lanes})

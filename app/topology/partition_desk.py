@@ -108,6 +108,13 @@ class PartitionDesk:
                     await self._lane.commit(self._performance(), {})
         self.ledger.close()
 
+    async def drop(self) -> None:
+        """End the turns and leave everything as it is durable."""
+        await ended(self._task)
+        if self._is_dirty:
+            self._with.table.forget(self.partition)
+        self.ledger.close()
+
     # -- turns
 
     async def _work(self) -> None:

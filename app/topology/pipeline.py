@@ -141,6 +141,11 @@ class Pipeline:
             *([self.rekeying.fence(assigned)] if self.rekeying is not None else []),
         )
 
+    async def begin_anew(self) -> None:
+        """Let go of whatever is still held: partitions are assigned next, and none of them goes on where it stood."""
+        self.gate.forget(set(self.gate.held))
+        await self.feedback.drop()
+
     async def forget(self, revoked: AbstractSet[TP]) -> None:
         """Let go of partitions that were revoked."""
         self.gate.forget(revoked)

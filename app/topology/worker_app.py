@@ -91,8 +91,7 @@ class WorkerApp(BatchApp):
             Worker=Worker,
             limits=Limits(in_flight_bytes=int(settings.in_flight_max_bytes)),
         )
-        within_s = answer_within_s(settings.commit_stuck_s)
-        self.transactions = Transactions(settings.broker, settings.app_id, request_timeout_s=within_s)
+        self.transactions = Transactions(settings.broker, settings.app_id, answer_within_s(settings.commit_stuck_s))
         feature_topics = {contract.topics.features for contract in contracts.values()}
         turns = Turns(lambda: self.consumer.is_waiting(feature_topics))
         self.lives = {
@@ -172,6 +171,10 @@ class WorkerApp(BatchApp):
         self.on_failed()
 
     # -- partitions
+
+    async def begin_anew(self) -> None:
+        """Let go of what a revocation did not name."""
+        await asyncio.gather(*(pipeline.begin_anew() for pipeline in self.lives.values()))
 
     async def fence(self, assigned: AbstractSet[TP]) -> None:
         """Have nobody else write for the *assigned* partitions from now on."""

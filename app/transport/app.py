@@ -84,6 +84,12 @@ class BatchApp(faust.App):  # type: ignore[misc]
         self.tables.add(table)
         return table
 
+    async def begin_anew(self) -> None:
+        """Called before each assignment: whatever is left of an earlier one is void, and comes again.
+
+        A revocation that names every partition leaves nothing; Kafka's client may name none.
+        """
+
     async def fence(self, assigned: AbstractSet[TP]) -> None:
         """Called before tables are recovered: nobody who had *assigned* before may write from now on.
 

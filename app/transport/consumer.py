@@ -279,7 +279,8 @@ class Consumer(CommitsWhenDone):
         """
         self._assignments += 1
         self._in_force, self._stands = self._assignments, False
-        self._forget(list(self._deliveries))
+        self._forget(self._deliveries.keys() | self._parked)
+        await self.app.begin_anew()
         await super().on_partitions_assigned(assigned, generation_id)
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:

@@ -215,7 +215,7 @@ class Lane:
 class Transactions:
     """The lanes of a worker, by transactional id."""
 
-    def __init__(self, bootstrap: str, group_id: str, *, request_timeout_s: float = REQUEST_TIMEOUT_S) -> None:
+    def __init__(self, bootstrap: str, group_id: str, request_timeout_s: float = REQUEST_TIMEOUT_S) -> None:
         """request_timeout_s: after which an answer is taken for lost, and the lane looks after its transaction."""
         self._group_id = group_id
         self._coordination = Coordination(bootstrap, group_id, request_timeout_s=request_timeout_s)

@@ -32,13 +32,13 @@ def parser() -> argparse.ArgumentParser:
     copies.add_argument(
         "--no-faults", "--exactly-once-run", action="store_true", help="no record may have more than one outcome"
     )
-    copies.add_argument(
+    copies.add_argument("--allow-copies", action="store_true", help="redelivery may double outcomes (the default)")
+    command.add_argument(
         "--delivery",
         choices=("at_least_once", "exactly_once"),
         help="as the workers have it: with exactly_once no record may have more than one outcome, whatever died, "
         "with at_least_once only feature records may; a label or prediction never has more than one dead letter",
     )
-    copies.add_argument("--allow-copies", action="store_true", help="redelivery may double outcomes (the default)")
     command.add_argument("--app-id", help="the workers' consumer group: its transactions must be whole and ended")
     command.add_argument(
         "--committed-only", action="store_true", help="judge only records below the group's committed offsets as lost"
@@ -90,14 +90,17 @@ def run(flags: argparse.Namespace) -> Report:
             keep=flags.max_violations,
         )
         report_unsettled(report, logs.looked_at, logs.unsettled)
-        if flags.app_id and flags.delivery == "exactly_once":
+        if flags.app_id and (flags.delivery == "exactly_once" or (flags.delivery and flags.no_faults)):
             report_uncommitted(report, contract.topics["features"], logs.committed_now(flags.app_id))
     return report
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Judge, tell, and return the exit code."""
-    flags = parser().parse_args(arguments)
+    command = parser()
+    flags = command.parse_args(arguments)
+    if flags.allow_copies and flags.delivery:
+        command.error("argument --allow-copies: not allowed with argument --delivery")
     try:
         report = run(flags)
     except CannotCheck as error:

@@ -4,11 +4,15 @@ E = greatest min(event_at, Kafka timestamp + 60 s) of the predictions so far.
 
     prediction  |event_at ------ horizon ------|------ horizon ------| id forgotten once E is beyond
     label             at -> joined                  at -> expired      read from here on -> perhaps too_late
+
+E when a label was read is not known, but what it was at most (reading.py): a label that was read in time is in its true
+state.
 """
 
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -17,6 +21,7 @@ from typing import Any, NamedTuple
 from verify.contract import same
 from verify.decode import Label
 from verify.outcomes import Prediction
+from verify.reading import Course
 
 FUTURE_S = 60.0
 STATES = ("pending", "joined", "expired", "orphan", "duplicate", "conflicting", "too_late")
@@ -57,6 +62,21 @@ class Ledger:
     joined: list[Joined] = field(default_factory=list)
     event_time_s: float = -math.inf
     """E after the last prediction."""
+    _offsets: list[int] = field(default_factory=list)
+    _event_times_s: list[float] = field(default_factory=list)
+    """E after the prediction of each of the offsets."""
+
+    def pass_by(self, prediction: Prediction) -> None:
+        """Move E on."""
+        event_time_s = min(prediction.event_at, prediction.timestamp_ms / 1000 + FUTURE_S)
+        self.event_time_s = max(self.event_time_s, event_time_s)
+        self._offsets.append(prediction.offset)
+        self._event_times_s.append(self.event_time_s)
+
+    def event_time_before(self, position: float) -> float:
+        """E over the predictions before the offset *position*."""
+        count = bisect_left(self._offsets, position)
+        return self._event_times_s[count - 1] if count else -math.inf
 
     def put(self, states: set[str]) -> None:
         """Count a label that is in one of *states*."""
@@ -67,13 +87,15 @@ class Ledger:
 
 
 def recount(
-    predictions: Iterable[Prediction], labels: Iterable[Label], horizon_s: float, *, none_too_late: bool = False
+    predictions: Iterable[Prediction], labels: Iterable[Label], horizon_s: float, *, course: Course | None = None
 ) -> Ledger:
     """The ledger of one partition from its predictions and good labels, each in the order of its topic.
 
-    none_too_late: whether it is known that no label came too late; then ids that were forgotten leave no doubt.
+    course: how far predictions were read when labels were; without it any label of an id that was ever forgotten may
+    have been too late.
     """
     ledger = Ledger()
+    course = course or Course()
     uses = _uses(ledger, predictions, horizon_s)
     first_label: dict[str, Label] = {}
     restarted: set[str] = set()
@@ -85,16 +107,18 @@ def recount(
         else:
             states, joined = _only(ledger, label, first, of_id, horizon_s)
         remembered_s = [first.at_s, *(use.prediction.event_at for use in of_id)]
-        if ledger.event_time_s > min(remembered_s) + 2 * horizon_s:
+        read = course.of_label(label.offset)
+        event_time_s = ledger.event_time_before(read.predictions)
+        if event_time_s > min(remembered_s) + 2 * horizon_s:
             states.add("too_late")
         if label.id in restarted:
             states |= LATER
-        if min(ledger.event_time_s, label.at_s) > remembered_s[-1] + 2 * horizon_s:
+        if min(event_time_s, label.at_s) > remembered_s[-1] + 2 * horizon_s:
             # Nobody remembers for ever that an id was there: a label from beyond its time may be taken for one of an
             # unknown id, and those after it are then held against that one.
             states.add(_alone(ledger, label, horizon_s))
             restarted.add(label.id)
-        if none_too_late:
+        if not read.may_be_late:
             states.discard("too_late")
         ledger.put(states)
         ledger.joined.extend(Joined(use.prediction, label.label, len(states) == 1) for use in joined)
@@ -117,8 +141,7 @@ def _uses(ledger: Ledger, predictions: Iterable[Prediction], horizon_s: float) -
                 ledger.predicted.append(prediction)
             else:
                 ledger.duplicate_prediction += 1
-        event_time_s = min(prediction.event_at, prediction.timestamp_ms / 1000 + FUTURE_S)
-        ledger.event_time_s = max(ledger.event_time_s, event_time_s)
+        ledger.pass_by(prediction)
     return uses
 
 
@@ -141,7 +164,7 @@ def _is_used_again(of_id: list[Use], first: Label, horizon_s: float) -> bool:
 
 def _possible(label: Label, first: Label, of_id: list[Use], horizon_s: float) -> tuple[set[str], list[Use]]:
     """Every state that a label may be in whose id is used again, and the uses that it may join."""
-    states = {"too_late"} if first is label else {"too_late", *LATER}
+    states = set() if first is label else set(LATER)
     joined = []
     for use in of_id:
         if use.event_time_before_s > label.at_s + horizon_s:

@@ -12,8 +12,9 @@ from verify.decode import Label
 from verify.ledger import STATES, Ledger, recount
 from verify.outcomes import Prediction
 from verify.panes import PaneKey, class_rates, differences, parse_counters, rates_of, recount_panes
+from verify.reading import Course
 from verify.report import Check, Report
-from verify.rows import Positions, Row
+from verify.rows import Positions, Row, Rows
 
 DAY_S = 86400
 RATES = ("coverage", "accuracy", "precision", "recall", "f1", "log_loss", "mae", "rmse")
@@ -54,10 +55,10 @@ def retention_s(window_s: int) -> int:
 class Tallies:
     """Compares the newest records of `performance` with recounts, partition by partition."""
 
-    def __init__(self, contract: Contract, report: Report, rows: dict[str, Row], *, allow_behind: bool) -> None:
+    def __init__(self, contract: Contract, report: Report, rows: Rows, *, allow_behind: bool) -> None:
         self._contract = contract
         self._report = report
-        self._rows = rows
+        self._rows, self._waypoints = rows.newest, rows.waypoints
         self.allow_behind = allow_behind
         """Whether less may be counted than there is."""
         self._judgement = Judgement()
@@ -76,11 +77,12 @@ class Tallies:
         self._check_progress(logs, positions)
         row = self._rows.get(f"ledger/{logs.partition}")
         content = (row.content if row is not None else None) or {}
-        ledger = self._recount(logs, positions, content)
+        ledger = self._recount(logs, positions)
         self._judgement.event_time_s = max(self._judgement.event_time_s, ledger.event_time_s)
         dropped = content.get("pending_dropped", 0)
         if dropped:
             self._unclaimed.add(logs.partition)
+            self._report.facts.setdefault("pending_dropped", {})[str(logs.partition)] = dropped
             self._report.notes.append(
                 f"partition {logs.partition} has dropped {dropped} pending ids: its ledger and panes claim no exactness"
             )
@@ -125,13 +127,13 @@ class Tallies:
             else:
                 check.violation("behind", key, text)
 
-    def _recount(self, logs: PartitionLogs, positions: Positions, content: dict[str, Any]) -> Ledger:
-        """The ledger of what the positions cover; *content*: the partition's ledger record."""
+    def _recount(self, logs: PartitionLogs, positions: Positions) -> Ledger:
+        """The ledger of what the positions cover."""
         return recount(
             (prediction for prediction in logs.predictions if prediction.offset < positions.predictions),
             (label for label in logs.labels if label.offset < positions.labels),
             self._contract.horizon_s,
-            none_too_late=content.get("too_late", 0) == 0,
+            course=Course(self._waypoints.get(f"ledger/{logs.partition}", ())),
         )
 
     def _check_states(self, partition: int, ledger: Ledger, content: dict[str, Any]) -> None:
@@ -176,9 +178,8 @@ class Tallies:
             if wrong and self.allow_behind and row.positions != self.positions(logs.partition):
                 # A pane and its ledger record are written one after the other: each is right at its own positions.
                 if row.positions not in earlier:
-                    earlier[row.positions] = recount_panes(self._contract, self._recount(logs, row.positions, content))[
-                        0
-                    ]
+                    ledger_then = self._recount(logs, row.positions)
+                    earlier[row.positions], _ = recount_panes(self._contract, ledger_then)
                 if key in earlier[row.positions]:
                     wrong = self._wrong(check, row, row.content, earlier[row.positions][key])
             for text in wrong:

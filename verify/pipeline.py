@@ -16,7 +16,7 @@ from verify.performance import Tallies
 from verify.read import Logs, Record
 from verify.report import CannotCheck, Report
 from verify.rescore import Model, Models
-from verify.rows import newest_rows
+from verify.rows import read_rows
 from verify.timeline import Models as ModelsTopic
 from verify.timeline import read_models, valid_activations
 
@@ -56,7 +56,7 @@ def verify_pipeline(  # noqa: PLR0913 - what a run may be told
         serving = _read_serving(contract, logs, report, Path(folder))
         tallies: Feedback | None = None
         if feedback:
-            rows = newest_rows(_all(logs, contract.topics["performance"]), report.check("panes"))
+            rows = read_rows(_all(logs, contract.topics["performance"]), report.check("panes"))
             kind = ById if contract.is_by_id else Keyed
             tallies = kind(contract, logs, report, Tallies(contract, report, rows, allow_behind=allow_behind))
         events = Events(contract, report, serving, rules)

@@ -1,13 +1,16 @@
-"""The newest record under each key of `performance`."""
+"""The newest record under each key of `performance`, and how the counting of each partition went on."""
 
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from verify.ledger import STATES
 from verify.read import Record
+from verify.reading import Waypoint
 from verify.report import Check
 
 
@@ -27,9 +30,20 @@ class Row(NamedTuple):
     content: dict[str, Any] | None
 
 
-def newest_rows(records: Iterable[Record], check: Check) -> dict[str, Row]:
-    """The record with the newest positions under each key."""
-    rows: dict[str, Row] = {}
+@dataclass
+class Rows:
+    """What `performance` tells."""
+
+    newest: dict[str, Row] = field(default_factory=dict)
+    """By key, the record with the newest positions."""
+    waypoints: dict[str, list[Waypoint]] = field(default_factory=lambda: defaultdict(list))
+    """By key `ledger/<partition>`, those of all records that count, in order."""
+
+
+def read_rows(records: Iterable[Record], check: Check) -> Rows:
+    """The rows in *records*; those with positions lower than known ones are ignored."""
+    found = Rows()
+    rows = found.newest
     for record in records:
         key = (record.key or b"").decode("utf-8", "replace")
         try:
@@ -40,7 +54,9 @@ def newest_rows(records: Iterable[Record], check: Check) -> dict[str, Row]:
         known = rows.get(key)
         if known is None or known.content is None or row.content is None or not _older(row, known):
             rows[key] = row
-    return rows
+            if row.content is not None and key.startswith("ledger/"):
+                found.waypoints[key].append(Waypoint(*row.positions, row.content.get("too_late", 0)))
+    return found
 
 
 def _row(key: str, record: Record) -> Row:

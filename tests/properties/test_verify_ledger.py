@@ -14,6 +14,7 @@ from tests.makers import a_contract, a_prediction
 from verify.contract import same
 from verify.decode import Label
 from verify.ledger import FUTURE_S, recount
+from verify.reading import Course, Waypoint
 
 H = 10.0
 CONTRACT = a_contract(label_horizon_s=H, windows_s=(5, 20))
@@ -89,14 +90,14 @@ def test_a_recount_of_a_beginning_is_what_was_known_then(drawn, n_predictions, n
 
 
 def worker(predictions, labels, steps):
-    """What the worker's ledger counts, reading the logs interleaved as *steps* say, with checkpoints between."""
+    """What the worker's ledger counts, reading the logs interleaved as *steps* say, and what it tells between them."""
     seen_predictions = [
         SeenPrediction(p.offset, entry_key(p.id), p.source.offset, 1, p.event_at, p.timestamp_ms / 1000, 1.0, 0.5)
         for p in predictions
     ]
     seen_labels = [SeenLabel(r.offset, entry_key(r.id), r.at_s, float(r.label == "yes")) for r in labels]
     ledger = Ledger(DictStore(), CONTRACT)
-    found = []
+    found, waypoints = [], []
     read = SimpleNamespace(predictions=0, labels=0)
     for is_label, many in [*steps, (True, 99), (False, 99)]:
         if is_label:
@@ -108,24 +109,30 @@ def worker(predictions, labels, steps):
             read.predictions += len(part)
             found += ledger.add_predictions(part, read.predictions)
         ledger.checkpoint()
+        too_late = sum(contribution.kind.value == "too_late" for contribution in found)
+        waypoints.append(Waypoint(read.predictions, read.labels, too_late))
     counted = Counter(contribution.kind.value for contribution in found)
     judged = ("joined", "expired", "orphan", "duplicate", "conflicting", "too_late")
     counted["pending"] = len(labels) - sum(counted[state] for state in judged)
     joined = [c for c in found if c.kind is Kind.JOINED]
-    return counted, joined, [c for c in found if c.kind is Kind.PREDICTED], ledger.event_time_s
+    return counted, joined, [c for c in found if c.kind is Kind.PREDICTED], ledger.event_time_s, waypoints
 
 
 @pytest.mark.parametrize("furthest", [20, 39, 80, 400])
 @settings(deadline=None)
 @given(data=st.data())
 def test_the_worker_never_leaves_the_bounds_of_the_checker(furthest, data):
-    """However the two topics are read, ids forgotten and used again: what the worker counts passes the checker."""
+    """However the two topics are read, ids forgotten and used again: what the worker counts passes the checker.
+
+    Also if some of the records that tell how they were read are gone.
+    """
     predictions, labels = data.draw(logs(furthest=furthest))
     steps = data.draw(st.lists(st.tuples(st.booleans(), st.integers(1, 5)), max_size=10))
 
-    counted, joined, predicted, event_time_s = worker(predictions, labels, steps)
+    counted, joined, predicted, event_time_s, waypoints = worker(predictions, labels, steps)
 
-    ledger = recount(predictions, labels, H, none_too_late=counted["too_late"] == 0)
+    kept = [each for each in waypoints[:-1] if data.draw(st.booleans())] + waypoints[-1:]
+    ledger = recount(predictions, labels, H, course=Course(kept))
     assert event_time_s == ledger.event_time_s
     for state in ("pending", "joined", "expired", "orphan", "duplicate", "conflicting", "too_late"):
         assert ledger.least[state] <= counted[state] <= ledger.most[state], (state, counted, ledger)

@@ -5,6 +5,7 @@ import pytest
 from tests.makers import a_prediction
 from verify.decode import Label
 from verify.ledger import recount
+from verify.reading import Course, Waypoint
 
 H = 10.0
 
@@ -25,9 +26,10 @@ def labels(*entries):
     ]
 
 
-def states(made, judged, **options):
-    """(sure, possible) counts of the states."""
-    ledger = recount(predictions(*made), labels(*judged), H, **options)
+def states(made, judged, *waypoints):
+    """(sure, possible) counts of the states; waypoints: (predictions, labels, too late so far) as they were read."""
+    course = Course(Waypoint(*each) for each in waypoints) if waypoints else None
+    ledger = recount(predictions(*made), labels(*judged), H, course=course)
     return dict(ledger.least), dict(ledger.most)
 
 
@@ -80,8 +82,25 @@ def test_a_label_of_a_forgotten_id_may_be_too_late():
     made, judged = [("a", 0), ("b", 21)], [("a", 3), ("a", 4)]
 
     assert states(made, judged) == ({}, {"joined": 1, "duplicate": 1, "too_late": 2})
-    assert states(made, judged, none_too_late=True)[0] == {"joined": 1, "duplicate": 1}
+    assert states(made, judged, (2, 2, 0))[0] == {"joined": 1, "duplicate": 1}
     assert states([("a", 0), ("b", 20)], judged)[0] == {"joined": 1, "duplicate": 1}
+
+
+def test_a_label_that_was_read_in_time_is_in_its_true_state():
+    """No more predictions had been read by then than the next ledger record says: b, which makes E pass, was not."""
+    made, judged = [("a", 0), ("b", 21)], [("a", 3), ("a", 4)]
+
+    assert states(made, judged, (1, 1, 0), (2, 2, 1)) == ({"joined": 1}, {"joined": 1, "duplicate": 1, "too_late": 1})
+    assert states(made, judged, (1, 2, 1), (2, 2, 1))[1] == {"joined": 1, "duplicate": 1}
+    assert states(made, judged, (2, 1, 1), (2, 2, 1))[0] == {"duplicate": 1}
+
+
+def test_where_records_of_the_ledger_are_gone_less_is_known():
+    """A label beyond the last one, or long before it, may have been read at any time until then."""
+    made, judged = [("a", 0), ("b", 21)], [("a", 3), ("a", 4)]
+
+    assert states(made, judged, (2, 2, 2))[1] == {"joined": 1, "duplicate": 1, "too_late": 2}
+    assert states(made, judged, (1, 1, 0))[1] == {"joined": 1, "duplicate": 1, "too_late": 1}
 
 
 def test_an_id_that_comes_back_after_it_was_forgotten_is_predicted_again():

@@ -13,7 +13,7 @@ from verify.panes import Bounds, Counters, differences, parse_counters, rates_of
 from verify.performance import PartitionLogs, Tallies
 from verify.read import Record
 from verify.report import Report
-from verify.rows import Positions, Row, newest_rows
+from verify.rows import Positions, Row, read_rows
 
 KEYS = 'name = "toy"\nlabel_horizon_s = 1\nwindows_s = [60, 3600]\nfeatures = [{name = "x"}]\n'
 BINARY = parse_contract(KEYS + 'task = "binary"\nclasses = [0, 1]')
@@ -148,9 +148,10 @@ def test_rates_of_single_classes_follow_from_the_counters_too(of_x, kinds):
     }
     contract = MULTICLASS._replace(windows_s=(60,))
     report = Report("toy")
-    rows = newest_rows([Record("p", 0, 0, 0, b"1/all/60/0/0", json.dumps(content).encode())], report.check("panes"))
+    rows = read_rows([Record("p", 0, 0, 0, b"1/all/60/0/0", json.dumps(content).encode())], report.check("panes"))
     ledger = Row("ledger/0", "p[0]@1", Positions(1, 1), {"joined": 1, "totals": {"1": content}, "event_time_s": 0.0})
-    tallies = Tallies(contract, report, rows | {"ledger/0": ledger}, allow_behind=False)
+    rows.newest["ledger/0"] = ledger
+    tallies = Tallies(contract, report, rows, allow_behind=False)
 
     tallies.check_partition(PartitionLogs(0, [prediction], [Label(0, "i", "x", 0.0)], 0, 0, Positions(1, 1)))
     tallies.finish()

@@ -190,6 +190,7 @@ def test_nothing_exact_is_claimed_after_pending_was_dropped():
 
     assert found(report) == {}
     assert any("has dropped 3 pending ids" in note for note in report.notes)
+    assert report.facts["pending_dropped"] == {"0": 3}
 
 
 def test_tallies_that_are_behind_are_judged_at_their_own_positions():

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 
 from app.embedded import EmbeddedKafka
-from tests.faults.suite.judge import disk_bytes, judge
+from tests.faults.suite.judge import judge
 from tests.faults.suite.registry import Case
 from tests.faults.suite.run import Run, Site
 from tests.faults.suite.store import Result
@@ -75,7 +75,6 @@ async def _run_at(
     finally:
         site.proxy.errors.clear()
         site.proxy.heal()
-        state_bytes = disk_bytes(run.state) if run.settings else 0
         await run.close()
         if run.violations and keep is not None:
             await asyncio.to_thread(_copy_logs, run)
@@ -84,7 +83,8 @@ async def _run_at(
         case=case.name, number=case.number, seed=seed, mode=mode, scale=scale, commit="",
         records=int(counts.get("records", 0)), labels=int(counts.get("labels", 0)), copies=int(counts.get("copies", 0)),
         violations=run.violations, recovery_s=_rounded(run.recovery_s), drain_s=_rounded(counts.get("drain_s")),
-        took_s=round(time.monotonic() - began_s, 1), rss_mb=run.rss_bytes >> 20, disk_mb=state_bytes >> 20,
+        took_s=round(time.monotonic() - began_s, 1), rss_mb=run.peaks.rss_bytes >> 20,
+        disk_mb=run.peaks.disk_bytes >> 20,
         faults=run.faults, notes=run.notes,
     )  # fmt: skip
     tell(f"    {result.summary()}")

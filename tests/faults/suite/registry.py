@@ -27,8 +27,10 @@ class Case:
     """Workers reach the broker through the proxy."""
     no_copies: bool = False
     """Also at_least_once must not double an outcome: nothing here ends a worker without notice."""
-    may_exit: bool = False
-    """Workers may end with an error while the fault lasts, and are started again."""
+    exits: int = 0
+    """How many workers may end with an error while the fault lasts; each is started again."""
+    may_drop: bool = False
+    """Ids may be dropped before their time: then nothing is claimed of their partition's counts."""
     records: int = 20_000
     """Feature records of a run, at least."""
     drain_s: float = 60.0

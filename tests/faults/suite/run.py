@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import random
 import signal
 import time
@@ -17,6 +16,7 @@ from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
 
 from app.embedded import EmbeddedKafka
 from tests.faults.suite.load import Load, Source, usual
+from tests.faults.suite.measure import Peaks
 from tests.faults.suite.registry import Case
 from tests.faults.suite.watch import Watch
 from tests.proxy import Proxy
@@ -26,7 +26,6 @@ SAMPLE_EVERY_S = 0.2
 SUPERVISE_EVERY_S = 0.1
 RESTART_AFTER_S = 1.0
 SIGTERM_WITHIN_S = 10.0
-PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 class RunFailed(Exception):
@@ -64,8 +63,6 @@ class Run:
     violations: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     recovery_s: float | None = None
-    rss_bytes: int = 0
-    """The most that a worker took."""
 
     def __post_init__(self) -> None:
         """Same case and seed, same faults."""
@@ -74,9 +71,12 @@ class Run:
         self.pipeline: PipelineUnderTest = None
         self.watch: Watch = None
         self.loads: list[Load] = []
+        self.peaks = Peaks()
         self.settings: dict[str, Any] = {}
         self.supervised: list[WorkerProcess] = []
         """Workers that should live; whoever of them ends is started again."""
+        self.exits = 0
+        """How many workers have ended by themselves."""
         self._jobs: list[asyncio.Task[None]] = []
         self._on_close: list[Callable[[], None]] = []
         self._published: asyncio.Future[Any] = None
@@ -279,9 +279,7 @@ class Run:
 
     async def _sample(self) -> None:
         while True:
-            for worker in self.pipeline.workers:
-                with contextlib.suppress(OSError, IndexError, ValueError):
-                    self.rss_bytes = max(self.rss_bytes, resident_bytes(worker))
+            self.peaks.look(self.pipeline.workers, self.state)
             await asyncio.sleep(SAMPLE_EVERY_S)
 
     async def _supervise(self) -> None:
@@ -292,7 +290,9 @@ class Run:
                     self.supervised.remove(worker)
                     text = f"{worker.name} ended by itself with {code}: {last_words(worker)}"
                     self.say(text)
-                    self.must(self.case.may_exit and code != 0, f"P7 {text}")
+                    self.exits += 1
+                    self.must(code != 0, f"P7 {text}")
+                    self.must(self.exits <= self.case.exits, f"P7 {text}, the {self.exits}. of {self.case.exits}")
                     await asyncio.sleep(RESTART_AFTER_S)
                     self.spawn(**worker.options)
             await asyncio.sleep(SUPERVISE_EVERY_S)
@@ -320,11 +320,6 @@ class Run:
             self.pipeline.stop()
         for call in self._on_close:
             call()
-
-
-def resident_bytes(worker: WorkerProcess) -> int:
-    """The memory that it takes now."""
-    return int(Path(f"/proc/{worker.process.pid}/statm").read_text().split()[1]) * PAGE_BYTES
 
 
 def last_words(worker: WorkerProcess) -> str:

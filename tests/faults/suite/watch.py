@@ -27,6 +27,8 @@ class Watch:
         """By partition, how far the predictions and the labels were counted (next offsets)."""
         self.ledgers: dict[int, dict[str, Any]] = {}
         """By partition, the newest ledger record of `performance`."""
+        self.told: dict[bytes, dict[str, Any] | None] = {}
+        """The newest record of `performance` under each key; None is a tombstone."""
 
     def partitions(self, topic: str) -> int:
         """How many partitions a topic has; 0 if there is none."""
@@ -81,14 +83,14 @@ class Watch:
             found[at] = message.offset() + 1
 
     def follow_performance(self, topic: str) -> None:
-        """Bring `positions` and `ledgers` up to date."""
+        """Bring `positions`, `ledgers` and `told` up to date."""
         if self._performance is None:
             self._performance = self._consumer()
             self._performance.assign([TopicPartition(topic, 0, 0)])
         while (message := self._performance.poll(0.5)) is not None and not message.error():
-            key = message.key() or b""
-            if key.startswith(b"ledger/") and message.value():
-                told = json.loads(message.value())
+            key, value = message.key() or b"", message.value()
+            told = self.told[key] = json.loads(value) if value else None
+            if key.startswith(b"ledger/") and told is not None:
                 self.ledgers[told["partition"]] = told
                 at = told["positions"]
                 self.positions[told["partition"]] = (at["predictions"], at["labels"])

@@ -20,7 +20,7 @@ async def broker_restart(run: Run) -> None:
         await run.pause(0.5, 2.0)
         await asyncio.to_thread(run.kafka.stop)
         run.say("Kafka was stopped")
-        logged, taken = worker.log.stat().st_size, run.rss_bytes
+        logged, taken = worker.log.stat().st_size, run.peaks.rss_bytes
         away_s = run.rng.uniform(8, 20) * max(0.5, run.scale)
         red = asyncio.ensure_future(
             run.eventually(lambda: _is_red(worker), away_s, "P7 /readyz red while Kafka is away")
@@ -29,7 +29,7 @@ async def broker_restart(run: Run) -> None:
         await red
         run.must((await worker.get("/healthz"))[0] == 200, "P7 /healthz answers while Kafka is away")
         run.must(worker.log.stat().st_size - logged < 200_000, "P8 little is logged while Kafka is away")
-        run.must(run.rss_bytes - taken < AWAY_RSS_GROWTH_BYTES, "P8 memory does not grow while Kafka is away")
+        run.must(run.peaks.rss_bytes - taken < AWAY_RSS_GROWTH_BYTES, "P8 memory does not grow while Kafka is away")
         await asyncio.to_thread(run.kafka.restart)
         run.say(f"Kafka is back after {away_s:.1f} s")
         run.heal()

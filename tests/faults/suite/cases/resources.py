@@ -99,7 +99,7 @@ async def overload(run: Run) -> None:
         run.heal()
 
 
-@case(20, may_exit=True)
+@case(20, exits=4)
 async def disk_full(run: Run) -> None:
     """The disk with the local state is full for some seconds: the worker fails loudly, and recovers with space."""
     await run.begin()
@@ -160,7 +160,7 @@ def _fill(ballast: Path) -> None:
             file.write(b"\0")
 
 
-@case(20, may_exit=True)
+@case(20, exits=4)
 async def few_descriptors(run: Run) -> None:
     """Workers may open 128 files: with eight partitions they manage or say why not, and go on with more."""
     await run.begin(partitions=8)

@@ -38,7 +38,7 @@ def _shown(offsets) -> str:
     return "/".join(str(offset) for _, offset in sorted(offsets.items()))
 
 
-@case(23, may_exit=True, drain_s=90.0)
+@case(23, exits=4, drain_s=90.0)
 async def partitions_added(run: Run) -> None:
     """The features get more partitions under load: nothing is lost; all goes on when the other topics follow."""
     await run.begin()
@@ -67,7 +67,7 @@ async def _widen(run: Run, topic: str, partitions: int) -> None:
     )
 
 
-@case(23, may_exit=True, drain_s=90.0)
+@case(23, exits=4, drain_s=90.0)
 async def output_missing(run: Run) -> None:
     """An output topic is deleted before the first record comes: nothing is committed until it is there again."""
     await run.begin()

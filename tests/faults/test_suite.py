@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+import msgspec
 import pytest
 
 from tests.conftest import FULL
 from tests.faults.suite import cases
-from tests.faults.suite.__main__ import seeds_of
 from tests.faults.suite.engine import run_case
 from tests.faults.suite.registry import CASES
 from tests.faults.suite.run import Site
 from tests.faults.suite.store import Result, Store
-from tests.faults.suite.table import BEGIN, END, as_text, page_with, recorded, rows
+from tests.faults.suite.table import BEGIN, END, as_text, mixture, page_with, recorded, rows
 from tests.proxy import Proxy
 
 SHORT = [
@@ -54,8 +54,9 @@ def test_every_planned_fault_has_a_case():
 def result(case="zombie", seed=1, *, recovery_s=2.0, violations=(), copies=0):
     """A result of a run."""
     return Result(
-        case, CASES[case].number, seed, "exactly_once", "abc", 100, 90, copies, 9.0, list(violations), recovery_s
-    )
+        case, CASES[case].number, seed, "exactly_once", "abc", 100, 90, copies, 9.0,
+        violations=list(violations), recovery_s=recovery_s,
+    )  # fmt: skip
 
 
 def test_results_are_kept_and_the_last_of_a_run_counts(tmp_path):
@@ -68,6 +69,21 @@ def test_results_are_kept_and_the_last_of_a_run_counts(tmp_path):
     kept = Store(path).read()
 
     assert {(each.seed, len(each.violations)) for each in kept} == {(1, 0), (2, 0)}
+
+
+def test_a_line_that_was_cut_short_is_no_result_and_harms_no_other(tmp_path):
+    """The runner was killed while it wrote: that run is done again, and what comes after it is read."""
+    path = tmp_path / "results.jsonl"
+    Store(path).append(result())
+    Store(path).append(result(seed=2))
+    path.write_bytes(path.read_bytes()[:-9])
+    size = Store(path).size
+
+    assert [each.seed for each in Store(path).read()] == [1]
+    Store(path).append(result(seed=3))
+
+    assert [each.seed for each in Store(path).read()] == [1, 3]
+    assert [each.seed for each in Store(path).read(since=size)] == [3]
 
 
 def test_the_table_sums_runs_and_leaves_out_no_violation():
@@ -93,7 +109,10 @@ def test_the_table_replaces_what_stood_between_its_markers():
         page_with("# A\n", kept)
 
 
-def test_seeds_are_counted_or_named():
-    """A number means that many; several are named, or a range of them."""
-    assert seeds_of("3") == [1, 2, 3]
-    assert seeds_of("4,7,11-13") == [4, 7, 11, 12, 13]
+def test_results_of_different_code_are_not_added_up():
+    """Neither of different commits nor of a case that was changed in between."""
+    one = result()
+
+    assert mixture([one, result(seed=2), result("sigterm")]) == ""
+    assert mixture([one, msgspec.structs.replace(one, commit="def")]) == "of abc, def"
+    assert mixture([one, msgspec.structs.replace(one, case_key="2")]) == "zombie changed in between"

@@ -1,7 +1,7 @@
 """`python -m tests.faults.suite`: the long run, which goes on where it was stopped.
 
-Each finished (case, seed, mode, commit) is kept in the file of results and skipped the next time. Exit code 1 when
-anything did not hold, now or in a run that is skipped.
+Each finished (case, seed, mode) is kept in the file of results, with what it stands for (keys.py), and skipped the next
+time. Exit code 0 only if every run that was wanted is done, now or earlier, and everything held in all of them.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from tests.faults.suite import cases
 from tests.faults.suite.engine import new_site, run_case
+from tests.faults.suite.keys import case_key, code_key
 from tests.faults.suite.registry import CASES, Case
-from tests.faults.suite.store import Result, Store, commit
+from tests.faults.suite.store import Result, Store
 from tests.faults.suite.table import RESULTS, as_text, rows
 from tests.workers import ROOT
 
@@ -35,7 +36,7 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--modes", default=",".join(MODES))
     command.add_argument("--scale", type=float, default=1.0, help="less than 1 shortens loads and repetitions")
     command.add_argument("--results", type=Path, default=RESULTS)
-    command.add_argument("--commit", help="the name under which results are kept, instead of git's")
+    command.add_argument("--commit", help="the name under which results are kept, instead of the key of the code")
     command.add_argument("--again", choices=["no", "red", "all"], default="no", help="what is run although it is kept")
     command.add_argument("--jobs", type=int, default=1, help="runs at a time, each beside a broker of its own")
     command.add_argument("--shard", default="0/1", help=argparse.SUPPRESS)
@@ -91,8 +92,11 @@ async def run_all(todo: list[tuple[Case, int, str]], store: Store, flags: argpar
             store.append(result)
 
 
-def run_shards(arguments: Sequence[str], jobs: int) -> None:
-    """Share the runs among *jobs* processes like this one; the lines of each begin with its number."""
+def run_shards(arguments: Sequence[str], jobs: int) -> list[int]:
+    """Share the runs among *jobs* processes like this one, whose exit codes are returned.
+
+    The lines of each begin with its number.
+    """
     code = [sys.executable, "-m", "tests.faults.suite", *arguments, "--jobs", "1"]
     shards = [
         subprocess.Popen([*code, "--shard", f"{n}/{jobs}"], cwd=ROOT, stdout=subprocess.PIPE, text=True)
@@ -114,6 +118,7 @@ def run_shards(arguments: Sequence[str], jobs: int) -> None:
             shard.terminate()
     for reader in readers:
         reader.join()
+    return [shard.wait() for shard in shards]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -124,28 +129,53 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for case in CASES.values():
             print(f"{case.number:>2} {case.name:<22} {case.about}")
         return 0
-    store, name = Store(flags.results), flags.commit or commit()
+    store, name = Store(flags.results), flags.commit or code_key()
     modes = [mode for mode in flags.modes.split(",") if mode]
     wanted = [(case, seed, mode) for seed in seeds_of(flags.seeds) for case in chosen(flags.cases) for mode in modes]
-    kept = {(r.case, r.seed, r.mode): r for r in store.read() if r.commit == name and r.scale == flags.scale}
+    kept = {result.run: result for result in standing(store.read(), name, flags.scale)}
     todo = [each for each in wanted if _is_due(kept.get((each[0].name, *each[1:])), flags.again)]
     print(f"{len(todo)} of {len(wanted)} runs to be done at {name}; results in {flags.results}", flush=True)
+    size = store.size
     if flags.jobs > 1:
-        run_shards([*arguments, "--commit", name], flags.jobs)
+        codes = run_shards([*arguments, "--commit", name], flags.jobs)
+        whole = not any(codes)
+        print(f"the processes ended with {codes}")
     else:
         shard, shards = map(int, flags.shard.split("/"))
+        whole = False
         with contextlib.suppress(asyncio.CancelledError):
             asyncio.run(run_all(todo[shard::shards], store, flags, name))
+            whole = True
         if shards > 1:
-            return 0
-    keys = {(case.name, seed, mode) for case, seed, mode in wanted}
-    done = [r for r in store.read() if r.commit == name and r.scale == flags.scale and (r.case, r.seed, r.mode) in keys]
-    print(as_text(rows(done)))
+            return 0 if whole else 1
+    for case, seed, mode in todo:
+        kept.pop((case.name, seed, mode), None)  # what is done again does not count until then
+    kept |= {result.run: result for result in standing(store.read(since=size), name, flags.scale)}
+    return conclude([(case.name, seed, mode) for case, seed, mode in wanted], kept, whole=whole)
+
+
+def standing(results: Iterable[Result], name: str, scale: float) -> list[Result]:
+    """Those of *results* that are of the code called *name* and of the cases as they are now."""
+    keys = {case.name: case_key(case) for case in CASES.values()}
+    return [r for r in results if r.commit == name and r.scale == scale and r.case_key == keys.get(r.case)]
+
+
+def conclude(wanted: list[tuple[str, int, str]], kept: dict[tuple[str, int, str], Result], *, whole: bool) -> int:
+    """Print the table, what is red and what is missing; the exit code.
+
+    whole: whether nothing was interrupted and no process crashed.
+    """
+    done = [kept[run] for run in wanted if run in kept]
+    missing = [run for run in wanted if run not in kept]
     red = [result for result in done if result.violations]
+    print(as_text(rows(done)))
     for result in red:
         print(f"{result.case} seed {result.seed} {result.mode}:")
         print("\n".join(f"    {text}" for text in result.violations))
-    return 1 if red or not done else 0
+    if missing:
+        some = ", ".join(f"{case} seed {seed} {mode}" for case, seed, mode in missing[:5])
+        print(f"{len(missing)} of {len(wanted)} runs are not done: {some}")
+    return 0 if wanted and whole and not red and not missing else 1
 
 
 def _is_due(kept: Result | None, again: str) -> bool:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from app.embedded import EmbeddedKafka
 from tests.faults.suite.judge import judge
+from tests.faults.suite.keys import case_key
 from tests.faults.suite.registry import Case
 from tests.faults.suite.run import Run, Site
 from tests.faults.suite.store import Result
@@ -80,7 +81,7 @@ async def _run_at(
             await asyncio.to_thread(_copy_logs, run)
         await _leave_nothing(run)
     result = Result(
-        case=case.name, number=case.number, seed=seed, mode=mode, scale=scale, commit="",
+        case=case.name, number=case.number, seed=seed, mode=mode, scale=scale, commit="", case_key=case_key(case),
         records=int(counts.get("records", 0)), labels=int(counts.get("labels", 0)), copies=int(counts.get("copies", 0)),
         violations=run.violations, recovery_s=_rounded(run.recovery_s), drain_s=_rounded(counts.get("drain_s")),
         took_s=round(time.monotonic() - began_s, 1), rss_mb=run.peaks.rss_bytes >> 20,

@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
 import msgspec
-
-from tests.workers import ROOT
-
-JUDGED = ("app", "verify")
-"""What a result is about: it stands for the commit that changed one of these last."""
 
 
 class Result(msgspec.Struct, omit_defaults=True):
@@ -21,13 +15,15 @@ class Result(msgspec.Struct, omit_defaults=True):
     seed: int
     mode: str
     commit: str
-    """The last that changed the program or its judge; with `+` if they were changed since."""
+    """The program and its judge, as `code_key` names them."""
     records: int
     """Feature records whose outcomes were verified."""
     labels: int
     copies: int
     """Outcomes beyond the first of a record."""
     took_s: float
+    case_key: str = ""
+    """The file of the case, as `case_key` names it."""
     violations: list[str] = []
     recovery_s: float | None = None
     """From the end of the fault until all that stood on the features topic then was committed."""
@@ -40,9 +36,14 @@ class Result(msgspec.Struct, omit_defaults=True):
     notes: list[str] = []
 
     @property
-    def key(self) -> tuple[str, int, str, str, float]:
+    def run(self) -> tuple[str, int, str]:
+        """Which run it is of."""
+        return self.case, self.seed, self.mode
+
+    @property
+    def key(self) -> tuple[str, int, str, str, str, float]:
         """What is not done twice."""
-        return self.case, self.seed, self.mode, self.commit, self.scale
+        return *self.run, self.commit, self.case_key, self.scale
 
     def summary(self) -> str:
         """A line."""
@@ -60,29 +61,33 @@ class Store:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def read(self) -> list[Result]:
-        """All results, the oldest first; of a run that was done again the last."""
+    @property
+    def size(self) -> int:
+        """Bytes of the file: what is appended from now on lies beyond."""
+        return self._path.stat().st_size if self._path.exists() else 0
+
+    def read(self, *, since: int = 0) -> list[Result]:
+        """All results from that byte on, the oldest first; of a run that was done again the last.
+
+        A line that was cut short when its writer was killed is none: its run is done again.
+        """
         if not self._path.exists():
             return []
-        found = [msgspec.json.decode(line, type=Result) for line in self._path.read_bytes().splitlines() if line]
+        found = [result for line in self._path.read_bytes()[since:].splitlines() if (result := _decoded(line))]
         return list({result.key: result for result in found}.values())
 
     def append(self, result: Result) -> None:
         """Keep *result*; several runners may share a file."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        with self._path.open("ab") as file:
-            file.write(msgspec.json.encode(result) + b"\n")
+        with self._path.open("ab+") as file:
+            size = file.tell()
+            file.seek(max(0, size - 1))
+            torn = size > 0 and file.read(1) != b"\n"
+            file.write(b"\n" * torn + msgspec.json.encode(result) + b"\n")
 
 
-def commit() -> str:
-    """The commit that results stand for."""
-    last = _git("log", "-1", "--format=%h", "--", *JUDGED) or "unknown"
-    return last + ("+" if _git("status", "--porcelain", "--", *JUDGED) else "")
-
-
-def _git(*arguments: str) -> str:
+def _decoded(line: bytes) -> Result | None:
     try:
-        done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S607  the git on the PATH
-    except OSError:
-        return ""
-    return done.stdout.strip()
+        return msgspec.json.decode(line, type=Result)
+    except msgspec.DecodeError:
+        return None

@@ -43,6 +43,19 @@ def rows(results: Iterable[Result]) -> list[dict[str, Any]]:
     return found
 
 
+def mixture(results: Iterable[Result]) -> str:
+    """What different code *results* stand for; empty if each case was always the same, and so was all else."""
+    commits: set[str] = set()
+    of_case: dict[str, set[str]] = defaultdict(set)
+    for result in results:
+        commits.add(result.commit)
+        of_case[result.case].add(result.case_key)
+    if len(commits) > 1:
+        return f"of {', '.join(sorted(commits))}"
+    changed = sorted(name for name, keys in of_case.items() if len(keys) > 1)
+    return f"{', '.join(changed)} changed in between" if changed else ""
+
+
 def _row(mode: str, name: str, number: int | None, results: list[Result]) -> dict[str, Any]:
     times = [result.recovery_s for result in results if result.recovery_s is not None]
     return {
@@ -117,12 +130,15 @@ def main() -> int:
     """Write the table."""
     command = argparse.ArgumentParser("python -m tests.faults.suite.table", description=__doc__)
     command.add_argument("--results", type=Path, default=RESULTS)
-    command.add_argument("--commit", action="append", help="only results of this commit; may be repeated")
+    command.add_argument("--commit", action="append", help="only results that stand for this; may be repeated")
+    command.add_argument("--mixed", action="store_true", help="add up results although they stand for different code")
     command.add_argument("--page", type=Path, default=PAGE)
     command.add_argument("--show", action="store_true", help="print it, change no file")
     flags = command.parse_args()
     results = [each for each in Store(flags.results).read() if not flags.commit or each.commit in flags.commit]
     results = [each for each in results if each.scale == 1.0]
+    if not flags.mixed and (mixed := mixture(results)):
+        raise SystemExit(f"these results do not belong together: {mixed}. Choose with --commit, or say --mixed")
     kept = recorded(results)
     if flags.show:
         print(as_text(kept["rows"]))

@@ -8,6 +8,7 @@ from enum import IntEnum
 from io import BytesIO
 
 from aiokafka.protocol.api import RequestHeader_v1
+from aiokafka.protocol.group import HeartbeatResponse_v1, JoinGroupResponse_v5
 from aiokafka.protocol.produce import ProduceRequest_v7, ProduceResponse_v7
 from aiokafka.protocol.transaction import (
     AddOffsetsToTxnResponse_v0,
@@ -40,6 +41,8 @@ class Api(IntEnum):
 
 VERSIONS = {
     Api.PRODUCE: 7,
+    Api.JOIN_GROUP: 5,
+    Api.HEARTBEAT: 1,
     Api.INIT_PRODUCER_ID: 0,
     Api.ADD_PARTITIONS_TO_TXN: 0,
     Api.ADD_OFFSETS_TO_TXN: 0,
@@ -47,6 +50,22 @@ VERSIONS = {
     Api.TXN_OFFSET_COMMIT: 0,
 }
 """Of the requests that can be answered with an error: the versions that aiokafka sends."""
+
+OF_LANES = (
+    Api.PRODUCE, Api.INIT_PRODUCER_ID, Api.ADD_PARTITIONS_TO_TXN, Api.ADD_OFFSETS_TO_TXN, Api.END_TXN,
+    Api.TXN_OFFSET_COMMIT,
+)  # fmt: skip
+"""Requests that begin with a transactional id."""
+
+
+def transactional_id(frame: bytes) -> str | None:
+    """Whose transaction the request in *frame* is of; None if it is of none."""
+    if struct.unpack(">h", frame[4:6])[0] not in OF_LANES:
+        return None
+    body = BytesIO(frame[4:])
+    RequestHeader_v1.SCHEMA.decode(body)
+    size = struct.unpack(">h", body.read(2))[0]
+    return None if size < 0 else body.read(size).decode()
 
 
 def refusal(frame: bytes, code: int) -> bytes:
@@ -61,6 +80,10 @@ def refusal(frame: bytes, code: int) -> bytes:
             topics = ProduceRequest_v7.decode(body).topics
             parts = [(topic, [(part[0], code, -1, -1, -1) for part in each]) for topic, each in topics]
             answer = ProduceResponse_v7(parts, 0)
+        case Api.JOIN_GROUP:
+            answer = JoinGroupResponse_v5(0, code, -1, "", "", "", [])
+        case Api.HEARTBEAT:
+            answer = HeartbeatResponse_v1(0, code)
         case Api.INIT_PRODUCER_ID:
             answer = InitProducerIdResponse_v0(0, code, -1, -1)
         case Api.ADD_PARTITIONS_TO_TXN:

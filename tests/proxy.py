@@ -17,6 +17,8 @@ from tests.proxy_lines import Connection, Rule, reset
 
 __all__ = ["Api", "Proxy", "Rule", "free_port"]
 
+Where = Callable[[bytes], object] | None
+
 
 class Proxy:
     """Passes everything on until it is told otherwise; `heal` takes all faults back."""
@@ -37,7 +39,7 @@ class Proxy:
         self._connections: set[Connection] = set()
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self._waiting: list[tuple[Collection[int], asyncio.Event]] = []
+        self._watching: list[Rule] = []
 
     async def start(self) -> None:
         """Listen."""
@@ -54,7 +56,7 @@ class Proxy:
         self._server.close()
         await self._server.wait_closed()
 
-    # -- faults of single requests: each returns the rule, which tells how often it was met
+    # -- faults of single requests: each returns the rule, which tells how often it was met; `where` chooses by frame
 
     def lose_answers(self, *, of_api: int, count: int = 1, skip: int = 0) -> Rule:
         """Pass the next *count* requests of that API on, but cut the connection instead of answering."""
@@ -68,17 +70,19 @@ class Proxy:
         """From the request (or its answer) on nothing comes through on that connection, which stays open."""
         return self._add(apis, "black_hole_answer" if answers else "black_hole", count, skip=skip)
 
-    def hold(self, *apis: int, count: int = 1, skip: int = 0) -> Rule:
+    def hold(self, *apis: int, count: int = 1, skip: int = 0, where: Where = None) -> Rule:
         """Keep requests until `Rule.release`: they reach the broker even if their sender has gone meanwhile."""
-        return self._add(apis, "hold", count, skip=skip)
+        return self._add(apis, "hold", count, skip=skip, where=where)
 
     def cut(self, *apis: int, count: int = 1, skip: int = 0, answers: bool = False) -> Rule:
         """Pass half of a request (or of its answer) on, then reset the connection."""
         return self._add(apis, "cut_answer" if answers else "cut_request", count, skip=skip)
 
-    def inject(self, *apis: int, code: int, count: int = 1, skip: int = 0, executed: bool = False) -> Rule:
+    def inject(
+        self, *apis: int, code: int, count: int = 1, skip: int = 0, executed: bool = False, where: Where = None
+    ) -> Rule:
         """Answer with an error *code*; executed: although the broker has done what was asked."""
-        return self._add(apis, "inject", count, skip=skip, code=code, executed=executed)
+        return self._add(apis, "inject", count, skip=skip, code=code, executed=executed, where=where)
 
     def call(self, *apis: int, call: Callable[[], Awaitable[None]], count: int = 1, skip: int = 0) -> Rule:
         """Await *call* before a request goes on."""
@@ -100,24 +104,25 @@ class Proxy:
         self._rules.clear()
         self.latency_s, self.bytes_per_s, self.is_down = 0.0, None, False
 
-    async def seen(self, *apis: int, timeout_s: float = 30.0) -> None:
+    async def seen(self, *apis: int, timeout_s: float = 30.0, where: Where = None) -> None:
         """Wait for the next request of one of *apis*."""
-        event = asyncio.Event()
-        self._waiting.append((apis, event))
-        await asyncio.wait_for(event.wait(), timeout_s)
+        rule = Rule(frozenset(apis), "see", 1, where=where)
+        self._watching.append(rule)
+        try:
+            await asyncio.wait_for(rule.was_met.wait(), timeout_s)
+        finally:
+            self._watching.remove(rule)
 
     # -- of its connections
 
-    def note(self, api: int) -> None:
+    def note(self, api: int, frame: bytes) -> None:
         """A request has come."""
-        for waiting in list(self._waiting):
-            if api in waiting[0]:
-                waiting[1].set()
-                self._waiting.remove(waiting)
+        for rule in self._watching:
+            rule.takes(api, frame)
 
-    def rule_for(self, api: int) -> Rule | None:
+    def rule_for(self, api: int, frame: bytes) -> Rule | None:
         """What is to be done to a request."""
-        return next((rule for rule in self._rules if rule.takes(api)), None)
+        return next((rule for rule in self._rules if rule.takes(api, frame)), None)
 
     def _add(self, apis: Collection[int], do: str, count: int, **more: object) -> Rule:
         rule = Rule(frozenset(apis), do, count, **more)

@@ -32,21 +32,26 @@ class Rule:
     code: int = 0
     executed: bool = False
     call: Callable[[], Awaitable[None]] | None = None
+    where: Callable[[bytes], object] | None = None
+    """Which of the requests, by their frame; all if absent."""
     met: int = 0
     """How many requests it has been done to."""
     was_met: asyncio.Event = field(default_factory=asyncio.Event)
     released: asyncio.Event = field(default_factory=asyncio.Event)
     holding: list[Connection] = field(default_factory=list)
+    frame: bytes = b""
+    """The last request that it was done to."""
 
-    def takes(self, api: int) -> bool:
+    def takes(self, api: int, frame: bytes) -> bool:
         """Whether it is to be done to the request at hand, which counts."""
-        if api not in self.apis or self.left <= 0:
+        if api not in self.apis or self.left <= 0 or not (self.where is None or self.where(frame)):
             return False
         if self.skip > 0:
             self.skip -= 1
             return False
         self.left -= 1
         self.met += 1
+        self.frame = frame
         self.was_met.set()
         return True
 
@@ -120,6 +125,7 @@ class Connection:
         self._to_client, self._to_broker = _Pipe(proxy, self._client, may_break=True), _Pipe(proxy, self._broker)
         self._asked: deque[_Asked] = deque()
         self._deaf = self._mute = False
+        self.client_port: int = self._client.get_extra_info("peername")[1]
         self.closed = asyncio.Event()
 
     async def run(self) -> None:
@@ -147,8 +153,8 @@ class Connection:
                 continue
             api, _, correlation = struct.unpack(">hhi", frame[4:12])
             asked = _Asked(correlation)
-            self._proxy.note(api)
-            rule = self._proxy.rule_for(api)
+            self._proxy.note(api, frame)
+            rule = self._proxy.rule_for(api, frame)
             if rule is None:
                 self._forward(frame, asked)
             elif await self._meddle(frame, asked, rule):

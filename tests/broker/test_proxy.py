@@ -9,6 +9,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
+from aiokafka.protocol.group import HeartbeatRequest, JoinGroupRequest
 from aiokafka.protocol.produce import ProduceRequest
 from aiokafka.protocol.transaction import (
     AddOffsetsToTxnRequest,
@@ -18,6 +19,7 @@ from aiokafka.protocol.transaction import (
     TxnOffsetCommitRequest,
 )
 
+from tests.kafka_frames import transactional_id
 from tests.proxy import Api
 
 pytestmark = pytest.mark.broker
@@ -30,6 +32,8 @@ REQUESTS = {
     Api.TXN_OFFSET_COMMIT: TxnOffsetCommitRequest("t", "g", 1, 0, [("a", [(0, 5, ""), (1, 6, "")])]),
     Api.END_TXN: EndTxnRequest("t", 1, 0, True),
     Api.PRODUCE: ProduceRequest(None, -1, 1000, [("a", [(0, b""), (1, b"")])]),
+    Api.HEARTBEAT: HeartbeatRequest("g", 1, "m"),
+    Api.JOIN_GROUP: JoinGroupRequest("g", 6000, 6000, "m", None, "consumer", [("range", b"")]),
 }
 
 
@@ -55,7 +59,25 @@ async def test_every_request_of_a_transaction_can_be_refused(proxied):
         await client.close()
 
     assert {api: set(each) for api, each in found.items()} == {api: {BUSY} for api in REQUESTS}
-    assert [len(each) for each in found.values()] == [1, 3, 1, 2, 1, 2]
+    assert [len(each) for each in found.values()] == [1, 3, 1, 2, 1, 2, 1, 1]
+
+
+async def test_requests_can_be_chosen_by_their_lane(proxied):
+    """A rule that asks whose transaction a request is of passes over the others, and tells which one it met."""
+    _, proxy = proxied
+    client = AIOKafkaClient(bootstrap_servers=proxy.address)
+    await client.bootstrap()
+    rule = proxy.inject(Api.END_TXN, code=BUSY, where=lambda frame: transactional_id(frame) == "b")
+    seen = asyncio.ensure_future(proxy.seen(Api.END_TXN, where=lambda frame: transactional_id(frame) == "b"))
+    try:
+        node = client.get_random_node()
+        found = [codes(await client.send(node, EndTxnRequest(name, 1, 0, True))) for name in "ab"]
+        await asyncio.wait_for(seen, 5)
+    finally:
+        await client.close()
+
+    assert [each == [BUSY] for each in found] == [False, True]
+    assert transactional_id(rule.frame) == "b"
 
 
 async def test_a_late_end_commits_what_another_transaction_aborts(proxied, unique, create_topics, read_all):

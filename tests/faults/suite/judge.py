@@ -153,6 +153,8 @@ async def check_changelog(run: Run) -> None:
     await asyncio.to_thread(run.watch.follow_performance, run.pipeline.topics.performance)
     found = changelog.differences(rows, run.watch.told, run.name, CLASSES)
     run.must(rows, "P5 the changelog has no rows")
+    scored = {int(version) for told in run.watch.ledgers.values() for version in told.get("totals", {})}
+    run.must(scored == run.versions, f"P3 versions {sorted(run.versions)} were to score, {sorted(scored)} did")
     run.must(not found, f"P5 table and performance differ {len(found)} times: {'; '.join(found[:3])}")
 
 

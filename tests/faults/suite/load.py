@@ -63,6 +63,16 @@ def usual(name: str, *, labels: float = 0.9) -> Source:
     return messages
 
 
+def scattered(name: str) -> Source:
+    """The usual events; their labels have no key and lie anywhere."""
+
+    def messages(rng: Any) -> Iterator[list[Message]]:
+        for sent in usual(name)(rng):
+            yield [message._replace(key=None) if message.labels else message for message in sent]
+
+    return messages
+
+
 def label(key: bytes | None, id_: str, truth: Any, at: float) -> Message:
     """A label as users write it."""
     return Message(True, key, json.dumps({"id": id_, "label": truth, "at": at}).encode())

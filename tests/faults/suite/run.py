@@ -7,7 +7,7 @@ import contextlib
 import random
 import signal
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -75,6 +75,8 @@ class Run:
         self.settings: dict[str, Any] = {}
         self.supervised: list[WorkerProcess] = []
         """Workers that should live; whoever of them ends is started again."""
+        self.versions = {1}
+        """Those of the model that must have scored something."""
         self.exits = 0
         """How many workers have ended by themselves."""
         self._jobs: list[asyncio.Task[None]] = []
@@ -213,6 +215,16 @@ class Run:
         finally:
             await load.finish()
 
+    async def published(self) -> None:
+        """Wait until the first version of the model is published."""
+        await self._published
+
+    def beside(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Have *work* done beside the case; it ends with the run."""
+        task = asyncio.ensure_future(work)
+        self._jobs.append(task)
+        return task
+
     def rng_of(self, part: str) -> random.Random:
         """Randomness of its own for something that runs beside the case."""
         return random.Random(f"{self.case.name}/{self.seed}/{part}/{len(self.loads)}")
@@ -227,7 +239,7 @@ class Run:
             if worker.process.poll() is None:
                 worker.signal(signal.SIGCONT)
         self.say("healed")
-        self._jobs.append(asyncio.ensure_future(self._time_recovery(time.monotonic())))
+        self.beside(self._time_recovery(time.monotonic()))
 
     async def set_configs(self, topic: str, configs: dict[str, str]) -> None:
         """Change settings of a topic."""

@@ -9,6 +9,13 @@ from tests.faults.suite.run import Run
 from tests.proxy import Api
 
 AWAY_RSS_GROWTH_BYTES = 200 << 20
+LONGER_THAN_LANES_S = (16.0, 19.0)
+"""They wait for 15 s (app/transport/coordination.py)."""
+LONGER_THAN_ALL_S = (32.0, 36.0)
+"""Producers and consumers wait for 30 s (app/transport/patience.py)."""
+SLOW_S = 40.0
+SLOWED_DOWN = 0.5
+"""Of the records that were worked off a second before, at most so many may be while the network is slow."""
 
 
 @case(6, own_broker=True)
@@ -45,8 +52,8 @@ async def broker_kill(run: Run) -> None:
     await run.begin()
     await run.worker()
     async with run.load(per_s=1500):
-        for _ in range(run.times(3)):
-            await run.pause(0.5, 3.0)
+        for _ in range(run.times(5)):
+            await run.pause(0.5, 2.0)
             await asyncio.to_thread(run.kafka.kill)
             run.say("SIGKILL Kafka")
             await asyncio.to_thread(run.kafka.restart)
@@ -55,11 +62,12 @@ async def broker_kill(run: Run) -> None:
 
 @case(8, own_broker=True)
 async def broker_pause(run: Run) -> None:
-    """Kafka freezes for longer than clients wait for an answer, so that they cannot know what took place."""
+    """Kafka freezes for longer than lanes wait for an answer, on every other seed longer than all clients do."""
     await run.begin()
     await run.worker()
+    longest_s = run.rng.uniform(*(LONGER_THAN_LANES_S if run.seed % 2 else LONGER_THAN_ALL_S))
     async with run.load():
-        for frozen_s in [run.rng.uniform(16, 19), run.rng.uniform(2, 6)][: run.times(2)]:
+        for frozen_s in [longest_s, run.rng.uniform(2, 6)][: run.times(2)]:
             await run.pause(0.5, 2.0)
             run.kafka.pause()
             run.say("SIGSTOP Kafka")
@@ -88,17 +96,29 @@ async def connection_resets(run: Run) -> None:
         run.heal()
 
 
-@case(11, proxied=True)
+@case(11, proxied=True, drain_s=90.0)
 async def slow_network(run: Run) -> None:
-    """200 ms each way and 64 kB/s on each connection, under more load than that can carry."""
+    """200 ms each way and 64 kB/s on each connection, under more load than that can carry, for 40 s."""
     await run.begin()
     await run.worker()
     async with run.load():
         await run.pause(0.2, 1.0)
+        usual_per_s = await _committed_per_s(run, 3.0)
         run.proxy.latency_s, run.proxy.bytes_per_s = 0.2, 64_000.0
         run.say("200 ms each way, 64 kB/s")
-        await asyncio.sleep(run.rng.uniform(6, 10))
+        slow_per_s = await _committed_per_s(run, max(6.0, SLOW_S * run.scale) + run.rng.uniform(0, 3))
+        run.say(f"{slow_per_s:,.0f} records/s were worked off, before {usual_per_s:,.0f}")
+        run.must(slow_per_s < SLOWED_DOWN * usual_per_s, "the network was not slow, so that this shows little")
         run.heal()
+
+
+async def _committed_per_s(run: Run, seconds: float) -> float:
+    """Feature records committed a second, over the next *seconds*."""
+    topic = run.pipeline.topics.features
+    before = await asyncio.to_thread(run.watch.committed, topic)
+    await asyncio.sleep(seconds)
+    after = await asyncio.to_thread(run.watch.committed, topic)
+    return (sum(after.values()) - sum(before.values())) / seconds
 
 
 @case(11, proxied=True)

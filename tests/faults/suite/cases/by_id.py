@@ -2,28 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-import signal
-from collections.abc import Iterator
-from typing import Any
-
-from tests.faults.suite.load import Message, Source, usual
+from tests.faults.suite.load import scattered
 from tests.faults.suite.registry import case
 from tests.faults.suite.run import Run
 from tests.proxy import Api
 
 SESSION_S = 3
 WRITES = (Api.ADD_PARTITIONS_TO_TXN, Api.PRODUCE, Api.TXN_OFFSET_COMMIT, Api.END_TXN)
-
-
-def scattered(name: str) -> Source:
-    """The usual events; their labels have no key and lie anywhere."""
-
-    def messages(rng: Any) -> Iterator[list[Message]]:
-        for sent in usual(name)(rng):
-            yield [message._replace(key=None) if message.labels else message for message in sent]
-
-    return messages
 
 
 @case(1, proxied=True)
@@ -40,23 +25,6 @@ async def by_id_kill(run: Run) -> None:
             run.say(f"it was at {Api(api).name}, which {'was lost' if lost else 'reached Kafka after its death'}")
             rule.release()
             worker = await run.worker()
-        run.heal()
-
-
-@case(3)
-async def by_id_zombie(run: Run) -> None:
-    """By id: each of two workers is stopped for twice the session and goes on with what it had in hand."""
-    await run.begin(join="by-id", partitions=4, session_timeout_s=SESSION_S)
-    workers = [await run.worker(), await run.worker()]
-    async with run.load(per_s=1500, source=scattered(run.name)):
-        await run.pause(0.5, 1.5)
-        for frozen in workers[: run.times(2)]:
-            frozen.signal(signal.SIGSTOP)
-            run.say(f"SIGSTOP {frozen.name}")
-            await asyncio.sleep(2 * SESSION_S + run.rng.uniform(0, 1))
-            frozen.signal(signal.SIGCONT)
-            run.say("SIGCONT")
-            await run.pause(0.5, 2.0)
         run.heal()
 
 

@@ -7,7 +7,8 @@ import asyncio
 from aiokafka.errors import for_code
 
 from tests.faults.suite.registry import case
-from tests.faults.suite.run import Run
+from tests.faults.suite.run import Run, RunFailed
+from tests.kafka_frames import transactional_id
 from tests.proxy import Api
 
 TIME_OUT_S = 15.0
@@ -16,9 +17,15 @@ NOT_NOW = (14, 15, 16, 51)
 """COORDINATOR_LOAD_IN_PROGRESS, COORDINATOR_NOT_AVAILABLE, NOT_COORDINATOR, CONCURRENT_TRANSACTIONS."""
 FENCING = (47, 90, 49, 48)
 """INVALID_PRODUCER_EPOCH, PRODUCER_FENCED, INVALID_PRODUCER_ID_MAPPING, INVALID_TXN_STATE."""
+OF_HEARTBEAT = (14, 16, 22, 25, 27)
+"""COORDINATOR_LOAD_IN_PROGRESS, NOT_COORDINATOR, ILLEGAL_GENERATION, UNKNOWN_MEMBER_ID, REBALANCE_IN_PROGRESS."""
+OF_JOIN = (14, 16, 25)
+"""Of these, what Kafka answers to those who join."""
+MISSED_MAX = 8
 TRANSACTION = (
     Api.INIT_PRODUCER_ID, Api.ADD_PARTITIONS_TO_TXN, Api.ADD_OFFSETS_TO_TXN, Api.TXN_OFFSET_COMMIT, Api.END_TXN,
 )  # fmt: skip
+FREQUENT = TRANSACTION[1:]
 
 
 @case(9, proxied=True)
@@ -54,9 +61,11 @@ async def end_delayed(run: Run) -> None:
             else:
                 run.say("EndTxn is held back, its writer loses the connection")
                 rule.cut_clients()
-            await run.proxy.seen(*run.rng.choice([[Api.ADD_PARTITIONS_TO_TXN], [Api.TXN_OFFSET_COMMIT], [Api.END_TXN]]))
+            lane = transactional_id(rule.frame)
+            api = run.rng.choice([Api.ADD_PARTITIONS_TO_TXN, Api.TXN_OFFSET_COMMIT, Api.END_TXN])
+            await run.proxy.seen(api, where=lambda frame, lane=lane: transactional_id(frame) == lane)
             rule.release()
-            run.say("and reaches Kafka during the next transaction")
+            run.say(f"and reaches Kafka during the next transaction of {lane}, at its {api.name}")
         run.heal()
 
 
@@ -65,17 +74,20 @@ async def commit_answer_lost(run: Run) -> None:
     """Requests of every kind that write are lost, or done without an answer, at random."""
     await run.begin()
     await run.worker()
-    apis = [Api.PRODUCE, Api.OFFSET_COMMIT, *TRANSACTION[1:]]
+    apis = [Api.PRODUCE, *TRANSACTION[1:], *([Api.OFFSET_COMMIT] if run.mode == "at_least_once" else [])]
+    tries, met = run.times(10), 0
     async with run.load():
-        for _ in range(run.times(10)):
+        for _ in range(tries):
             await run.pause(0.0, 0.4)
             cut = run.rng.random() < 0.5
             skip = run.rng.randrange(6)
             rule = run.proxy.cut(*apis, skip=skip) if cut else run.proxy.lose_answers(of_api=_one(run, apis), skip=skip)
             if await _met(rule, within_s=5.0):
+                met += 1
                 names = "/".join(sorted(Api(api).name for api in rule.apis)) if not cut else "a write"
                 run.say(f"{names} {'was lost on its way' if cut else 'was done, its answer lost'}")
             rule.left = 0
+        run.must(2 * met > tries, f"of {tries} requests that were to be lost only {met} came")
         run.heal()
 
 
@@ -92,24 +104,63 @@ async def fencing_errors(run: Run) -> None:
 
 
 async def _refuse(run: Run, codes: tuple[int, ...]) -> None:
+    """Refuse requests of all kinds; each of *codes* must really have been met."""
     await run.begin()
     await run.worker()
+    met, missed = set[int](), 0
     async with run.load():
-        met = 0
-        for _ in range(run.times(16)):
+        for n in range(max(len(codes), run.times(16))):
             await run.pause(0.0, 0.5)
-            api, code = _one(run, TRANSACTION[1:]), run.rng.choice(codes)
-            rule = run.proxy.inject(
-                api, code=code, count=run.rng.choice([1, 1, 2, 4]), skip=run.rng.randrange(5),
-                executed=api == Api.END_TXN and run.rng.random() < 0.5,
-            )  # fmt: skip
-            if await _met(rule, within_s=5.0):
-                met += 1
-                done = " although it was done" if rule.executed else ""
-                name = {90: "PRODUCER_FENCED"}.get(code, for_code(code).__name__)
-                run.say(f"{api.name} is answered {name}{done}")
-        run.must(met, "no request of a transaction was ever refused")
+            code = codes[n % len(codes)]
+            while not await _refused(run, _one(run, TRANSACTION), code):
+                missed += 1
+                if missed > MISSED_MAX:
+                    raise RunFailed(f"requests of transactions do not come: {missed} were waited for in vain")
+            met.add(code)
         run.heal()
+    run.must(met == set(codes), f"of the errors {codes} only {sorted(met)} were met")
+
+
+async def _refused(run: Run, api: Api, code: int) -> bool:
+    """Refuse the next few requests of a kind with *code*; whether one came."""
+    rule = run.proxy.inject(
+        api, code=code, count=run.rng.choice([1, 1, 2, 4]), skip=run.rng.randrange(5) if api in FREQUENT else 0,
+        executed=api == Api.END_TXN and run.rng.random() < 0.5,
+    )  # fmt: skip
+    if api == Api.INIT_PRODUCER_ID:  # it comes only when a lane has to look after its transaction
+        run.proxy.lose_answers(of_api=Api.END_TXN)
+    found = await _met(rule, within_s=5.0)
+    if found:
+        run.say(f"{api.name} is answered {_name(code)}{' although it was done' if rule.executed else ''}")
+    else:
+        rule.left = 0
+    return found
+
+
+@case(12, proxied=True)
+async def group_errors(run: Run) -> None:
+    """Kafka answers heartbeats and those who join with errors: another coordinator, loading, rebalance, unknown."""
+    await run.begin(session_timeout_s=3)
+    await run.worker()
+    await run.worker()
+    met: set[tuple[Api, int]] = set()
+    wanted = [(Api.HEARTBEAT, code) for code in OF_HEARTBEAT] + [(Api.JOIN_GROUP, code) for code in OF_JOIN]
+    run.rng.shuffle(wanted)
+    async with run.load(per_s=1500):
+        for api, code in wanted[: max(2, run.times(len(wanted)))]:
+            await run.pause(0.2, 1.0)
+            rule = run.proxy.inject(api, code=code, count=run.rng.choice([1, 1, 2]))
+            if api == Api.JOIN_GROUP:  # it comes only when a heartbeat was told so
+                run.proxy.inject(Api.HEARTBEAT, code=27)
+            await run.until_met(rule)
+            met.add((api, code))
+            run.say(f"{api.name} is answered {_name(code)}")
+        run.heal()
+    run.must(run.scale < 1 or len(met) == len(wanted), f"only {sorted(met)} were met")
+
+
+def _name(code: int) -> str:
+    return {90: "PRODUCER_FENCED"}.get(code, for_code(code).__name__)
 
 
 def _one(run: Run, apis) -> Api:

@@ -1,12 +1,10 @@
-"""Workers that die, freeze and come back."""
+"""Workers that die, join and leave; those that freeze are in zombies.py."""
 
 from __future__ import annotations
 
-import asyncio
-import signal
-
 from tests.faults.suite.registry import case
 from tests.faults.suite.run import Run
+from tests.faults.suite.swap import publish_second
 from tests.proxy import Api
 
 SESSION_S = 3
@@ -14,14 +12,16 @@ SESSION_S = 3
 
 @case(1)
 async def kill_random(run: Run) -> None:
-    """SIGKILL at random points under load, also while a worker is still starting."""
+    """SIGKILL at random points under load, also while a worker is still starting and while the model is swapped."""
     await run.begin(session_timeout_s=SESSION_S)
     worker = await run.worker()
     async with run.load():
+        second = await publish_second(run)
         for _ in range(run.times(4)):
             await run.pause(0.1, 2.0)
             await run.kill(worker)
             worker = run.spawn() if run.rng.random() < 0.4 else await run.worker()
+        await second
         run.heal()
 
 
@@ -59,25 +59,6 @@ async def sigterm(run: Run) -> None:
         run.heal()
 
 
-@case(3)
-async def zombie(run: Run) -> None:
-    """SIGSTOP for twice the session, then SIGCONT: one of two workers, and then both at once."""
-    await run.begin(partitions=4, session_timeout_s=SESSION_S)
-    first, second = await run.worker(), await run.worker()
-    async with run.load(per_s=1500):
-        await run.pause(0.5, 1.5)
-        for frozen in ([first], [second], [first, second])[: run.times(3)]:
-            for each in frozen:
-                each.signal(signal.SIGSTOP)
-            run.say(f"SIGSTOP {' '.join(each.name for each in frozen)}")
-            await asyncio.sleep(2 * SESSION_S + run.rng.uniform(0, 1))
-            for each in frozen:
-                each.signal(signal.SIGCONT)
-            run.say("SIGCONT")
-            await run.pause(0.5, 2.0)
-        run.heal()
-
-
 @case(4, no_copies=True)
 async def join_leave(run: Run) -> None:
     """A second and a third worker join under load, and two leave: each record still has exactly one outcome."""
@@ -99,10 +80,11 @@ async def join_leave(run: Run) -> None:
 
 @case(4)
 async def join_and_die(run: Run) -> None:
-    """Workers join while others are killed, three of them at most, on eight partitions."""
+    """Workers join while others are killed, three of them at most, on eight partitions, and the model is swapped."""
     await run.begin(partitions=8, session_timeout_s=SESSION_S)
     workers = [await run.worker()]
     async with run.load():
+        second = await publish_second(run)
         for _ in range(run.times(3)):
             while len(workers) < 3:
                 workers.append(run.spawn())
@@ -110,4 +92,5 @@ async def join_and_die(run: Run) -> None:
             for _ in range(run.rng.choice([1, 1, 2])):
                 await run.kill(workers.pop(run.rng.randrange(len(workers))))
             await run.pause(0.0, 1.0)
+        await second
         run.heal()

@@ -26,6 +26,8 @@ from app.registry import activate_version, publish
 from app.topology.topics import admin_client, ensure_topics, partition_counts
 from tests.programs import ROOT, environment, verify
 
+HOOKS = ROOT / "tests" / "faults" / "hooks"
+
 CONTRACT = """
 name = "{name}"
 task = "binary"
@@ -111,12 +113,14 @@ class PipelineUnderTest:
             self.bootstrap, self.topics, self.name, version=version, author="test", now_s=time.time(), at_s=at_s
         )
 
-    def start_worker(self, *, limits=None, code=ROOT, **settings):
+    def start_worker(self, *, limits=None, code=ROOT, hooks=None, **settings):
         """A worker process; `await worker.ready()` waits for it.
 
-        limits: by `resource.RLIMIT_*` what the process may take; code: the checkout whose program it runs.
+        limits: by `resource.RLIMIT_*` what the process may take; code: the checkout whose program it runs; hooks:
+        environment for tests/faults/hooks, which then have their say in the process.
         """
-        worker = WorkerProcess(self, f"w{len(self.workers)}", settings, limits=limits or {}, code=code)
+        name = f"w{len(self.workers)}"
+        worker = WorkerProcess(self, name, settings, limits=limits or {}, code=code, hooks=hooks or {})
         self.workers.append(worker)
         return worker
 
@@ -206,7 +210,7 @@ class PipelineUnderTest:
 class WorkerProcess:
     """A `faust-onnx worker` in a process of its own."""
 
-    def __init__(self, pipeline, name, settings, *, limits, code):
+    def __init__(self, pipeline, name, settings, *, limits, code, hooks):
         self.name = name
         self.log = pipeline.folder / f"{name}.log"
         self.ready_file = pipeline.folder / f"{name}.ready"
@@ -224,7 +228,7 @@ class WorkerProcess:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "app.cli", "worker", "--ready-file", str(self.ready_file)],
-                cwd=code, env=environment(**given | settings),
+                cwd=code, env=environment(**given | settings) | hooks | ({"PYTHONPATH": str(HOOKS)} if hooks else {}),
                 stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
                 preexec_fn=functools.partial(_limit, limits) if limits else None,  # noqa: PLW1509  it only sets limits
             )  # fmt: skip

@@ -31,6 +31,8 @@ async def judge(run: Run) -> dict[str, Any]:
     check_input(run)
     counts = await verify(run)
     await check_changelog(run)
+    for check in run.checks:
+        await asyncio.to_thread(check)
     check_bounds(run)
     return {**counts, "drain_s": drained_s}
 
@@ -54,6 +56,11 @@ async def drain(run: Run) -> float | None:
         return None
     await run.eventually(lambda: _all_ready(run), 30.0, "P7 all workers ready after the drain")
     return time.monotonic() - began_s
+
+
+async def is_counted(run: Run) -> bool:
+    """Whether all that there is was read and counted."""
+    return not await asyncio.to_thread(_lag, run)
 
 
 def _lag(run: Run) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import subprocess
+from functools import cache
 from pathlib import Path
 
 from tests.faults.suite.registry import Case
@@ -35,8 +36,13 @@ def code_key(root: Path = ROOT) -> str:
 
 
 def case_key(case: Case) -> str:
-    """A digest of the file that the case is in."""
-    return _digest(Path(inspect.getfile(case.function)).read_bytes())
+    """A digest of the file that the case is in, as it was when it was first asked for: that is the code that runs."""
+    return _file_key(inspect.getfile(case.function))
+
+
+@cache
+def _file_key(path: str) -> str:
+    return _digest(Path(path).read_bytes())
 
 
 def _digest(content: bytes) -> str:

@@ -77,6 +77,7 @@ class Run:
         """Workers that should live; whoever of them ends is started again."""
         self.versions = {1}
         """Those of the model that must have scored something."""
+        self.checks: list[Callable[[], Any]] = []
         self.exits = 0
         """How many workers have ended by themselves."""
         self._jobs: list[asyncio.Task[None]] = []
@@ -248,6 +249,10 @@ class Run:
         ]
         wanted = ConfigResource(ResourceType.TOPIC, topic, incremental_configs=entries)
         await asyncio.to_thread(self.watch.admin, lambda admin: admin.incremental_alter_configs([wanted]))
+
+    def when_drained(self, check: Callable[[], Any]) -> None:
+        """Have *check* done when all is counted, all workers have ended and `watch` knows what they have told."""
+        self.checks.append(check)
 
     def on_close(self, call: Callable[[], None]) -> None:
         """Have *call* done when the run is over, whatever came of it."""

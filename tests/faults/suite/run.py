@@ -340,7 +340,8 @@ class Run:
 
 
 def last_words(worker: WorkerProcess) -> str:
-    """The last line of its log that tells of an error."""
-    lines = [line for line in worker.tail(80).splitlines() if line.strip() and not line.startswith(" ")]
-    told = [line for line in lines if "cannot go on" in line or "rror" in line or "critical" in line]
-    return (told or lines or ["nothing logged"])[-1][:300]
+    """The line of its log that tells why it ended."""
+    lines = [line for line in worker.tail(300).splitlines() if line.strip() and not line.startswith(" ")]
+    reasons = [line for line in lines if "cannot go on" in line or line.startswith("error:")]
+    told = [line for line in lines if "rror" in line or "critical" in line]
+    return (reasons or told or lines or ["nothing logged"])[-1][:400]

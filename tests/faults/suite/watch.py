@@ -6,7 +6,14 @@ import json
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, IsolationLevel, KafkaException, TopicPartition
+from confluent_kafka import (
+    Consumer,
+    ConsumerGroupTopicPartitions,
+    IsolationLevel,
+    KafkaError,
+    KafkaException,
+    TopicPartition,
+)
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 ANSWER_S = 10.0
@@ -87,13 +94,21 @@ class Watch:
         if self._performance is None:
             self._performance = self._consumer()
             self._performance.assign([TopicPartition(topic, 0, 0)])
-        while (message := self._performance.poll(0.5)) is not None and not message.error():
+        (end,) = self.ends([topic]).values()
+        while (message := self._performance.poll(ANSWER_S)) is not None:
+            if message.error():
+                if message.error().code() != KafkaError._PARTITION_EOF:
+                    raise KafkaException(message.error())
+                if message.offset() >= end:  # those of earlier ends may still be queued
+                    return
+                continue
             key, value = message.key() or b"", message.value()
             told = self.told[key] = json.loads(value) if value else None
             if key.startswith(b"ledger/") and told is not None:
                 self.ledgers[told["partition"]] = told
                 at = told["positions"]
                 self.positions[told["partition"]] = (at["predictions"], at["labels"])
+        raise TimeoutError(f"{topic} gives nothing up to offset {end}")
 
     def read(self, topic: str) -> list[Any]:
         """All committed records of a topic."""

@@ -13,8 +13,9 @@ LONGER_THAN_LANES_S = (16.0, 19.0)
 """They wait for 15 s (app/transport/coordination.py)."""
 LONGER_THAN_ALL_S = (32.0, 36.0)
 """Producers and consumers wait for 30 s (app/transport/patience.py)."""
-SLOW_AT_FIRST_S, SLOW_LATER_S = 20.0, 45.0
-"""The line carries a full batch of two lanes, 1.4 MB each, in 44 s."""
+SLOW_AT_FIRST_S, SLOW_LATER_S = 40.0, 45.0
+"""Four lanes with full batches of 900 kB on one line want a minute, and wait for 15 s: they have to send less at once,
+and may find that out in the first of these."""
 SLOWED_DOWN = 0.5
 """Of the records that were worked off a second before, at most so many may be while the network is slow."""
 
@@ -100,9 +101,9 @@ async def connection_resets(run: Run) -> None:
 @case(11, proxied=True, drain_s=90.0)
 async def slow_network(run: Run) -> None:
     """200 ms each way and 64 kB/s on each connection, under more load than that can carry: slow, but it goes on."""
-    await run.begin()
+    await run.begin(partitions=4)
     await run.worker()
-    async with run.load():
+    async with run.load(per_s=3000):
         await run.pause(0.2, 1.0)
         usual_per_s = await _committed_per_s(run, 3.0)
         run.proxy.latency_s, run.proxy.bytes_per_s = 0.2, 64_000.0

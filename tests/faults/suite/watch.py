@@ -30,6 +30,8 @@ class Watch:
         self._bootstrap, self._group = bootstrap, group
         self._admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 0, "socket.timeout.ms": 10_000})
         self._performance: Consumer | None = None
+        self._followed = 0
+        """How far `performance` was read."""
         self.positions: dict[int, tuple[int, int]] = {}
         """By partition, how far the predictions and the labels were counted (next offsets)."""
         self.ledgers: dict[int, dict[str, Any]] = {}
@@ -95,20 +97,25 @@ class Watch:
             self._performance = self._consumer()
             self._performance.assign([TopicPartition(topic, 0, 0)])
         (end,) = self.ends([topic]).values()
-        while (message := self._performance.poll(ANSWER_S)) is not None:
-            if message.error():
-                if message.error().code() != KafkaError._PARTITION_EOF:
-                    raise KafkaException(message.error())
-                if message.offset() >= end:  # those of earlier ends may still be queued
-                    return
-                continue
-            key, value = message.key() or b"", message.value()
-            told = self.told[key] = json.loads(value) if value else None
-            if key.startswith(b"ledger/") and told is not None:
-                self.ledgers[told["partition"]] = told
-                at = told["positions"]
-                self.positions[told["partition"]] = (at["predictions"], at["labels"])
-        raise TimeoutError(f"{topic} gives nothing up to offset {end}")
+        while self._followed < end:
+            message = self._performance.poll(ANSWER_S)
+            if message is None:
+                raise TimeoutError(f"{topic} gives nothing from offset {self._followed} to {end}")
+            if not message.error():
+                self._followed = message.offset() + 1
+                self._take(message.key() or b"", message.value())
+            elif message.error().code() == KafkaError._PARTITION_EOF:
+                # Told once for each end that was reached; it may lie beyond the last record, where markers are.
+                self._followed = max(self._followed, message.offset())
+            else:
+                raise KafkaException(message.error())
+
+    def _take(self, key: bytes, value: bytes | None) -> None:
+        told = self.told[key] = json.loads(value) if value else None
+        if key.startswith(b"ledger/") and told is not None:
+            self.ledgers[told["partition"]] = told
+            at = told["positions"]
+            self.positions[told["partition"]] = (at["predictions"], at["labels"])
 
     def read(self, topic: str) -> list[Any]:
         """All committed records of a topic."""

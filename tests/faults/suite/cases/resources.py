@@ -15,6 +15,7 @@ DISK_BYTES = 48 << 20
 FILE_BYTES = 64 << 10
 DESCRIPTORS = 128
 ENDS_WITHIN_S = 15.0
+MANAGES_WITHIN_S = 30.0
 
 
 @case(20, exits=4)
@@ -82,6 +83,10 @@ async def few_descriptors(run: Run) -> None:
     async with run.load():
         run.spawn(limits=limits)
         run.say(f"a worker with {DESCRIPTORS} file descriptors")
+        await run.eventually(
+            lambda: run.exits or any(worker.ready_file.exists() for worker in run.supervised), MANAGES_WITHIN_S,
+            f"P7 a worker with {DESCRIPTORS} file descriptors manages, or ends",
+        )  # fmt: skip
         await asyncio.sleep(run.rng.uniform(3, 6))
         for worker in list(run.supervised):
             if worker.ready_file.exists():

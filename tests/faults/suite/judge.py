@@ -168,6 +168,7 @@ async def check_changelog(run: Run) -> None:
 def check_bounds(run: Run) -> None:
     """P8: memory, disk and logs stayed within bounds, also while the workers lived."""
     peaks = run.peaks
+    run.must(peaks.rss_bytes and peaks.ledger_bytes, "P8 nothing was measured")
     run.must(peaks.rss_bytes <= RSS_MAX_BYTES, f"P8 a worker took {peaks.rss_bytes >> 20} MB of memory")
     ids = max((predicted_in(told) for told in run.watch.ledgers.values()), default=0)
     text = f"a ledger took {peaks.ledger_bytes >> 10} kB of disk for {ids} ids"

@@ -15,6 +15,7 @@ from typing import Any
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
 from app.embedded import EmbeddedKafka
+from tests.faults.suite.beside import sample, supervise, time_recovery
 from tests.faults.suite.load import Load, Source, usual
 from tests.faults.suite.measure import Peaks
 from tests.faults.suite.registry import Case
@@ -22,9 +23,6 @@ from tests.faults.suite.watch import Watch
 from tests.proxy import Proxy
 from tests.workers import PipelineUnderTest, WorkerProcess
 
-SAMPLE_EVERY_S = 0.2
-SUPERVISE_EVERY_S = 0.1
-RESTART_AFTER_S = 1.0
 SIGTERM_WITHIN_S = 10.0
 
 
@@ -78,6 +76,8 @@ class Run:
         self.versions = {1}
         """Those of the model that must have scored something."""
         self.checks: list[Callable[[], Any]] = []
+        self.restart_as: dict[str, Any] | None = None
+        """Settings of whoever takes the place of a worker that ended by itself; None: those that it had."""
         self.exits = 0
         """How many workers have ended by themselves."""
         self._jobs: list[asyncio.Task[None]] = []
@@ -149,7 +149,7 @@ class Run:
         wanted = (topics.models, topics.model_bytes, topics.features)
         await self.eventually(lambda: all(map(self.watch.partitions, wanted)), 20.0, "topics that were made are known")
         self._published = asyncio.ensure_future(self.pipeline.publish(model=model))
-        self._jobs = [asyncio.ensure_future(self._sample()), asyncio.ensure_future(self._supervise())]
+        self._jobs = [asyncio.ensure_future(sample(self)), asyncio.ensure_future(supervise(self))]
         return self.pipeline
 
     def spawn(self, **settings: Any) -> WorkerProcess:
@@ -240,7 +240,7 @@ class Run:
             if worker.process.poll() is None:
                 worker.signal(signal.SIGCONT)
         self.say("healed")
-        self.beside(self._time_recovery(time.monotonic()))
+        self.beside(time_recovery(self, time.monotonic()))
 
     async def set_configs(self, topic: str, configs: dict[str, str]) -> None:
         """Change settings of a topic."""
@@ -292,40 +292,6 @@ class Run:
                 raise RunFailed(f"{rule.do}: {rule.met} of {count} requests of {sorted(rule.apis)} came")
             await asyncio.sleep(0.005)
 
-    # -- beside the case
-
-    async def _sample(self) -> None:
-        while True:
-            self.peaks.look(self.pipeline.workers, self.state)
-            await asyncio.sleep(SAMPLE_EVERY_S)
-
-    async def _supervise(self) -> None:
-        """Start again what has ended by itself, as a service manager does."""
-        while True:
-            for worker in list(self.supervised):
-                if (code := worker.process.poll()) is not None:
-                    self.supervised.remove(worker)
-                    text = f"{worker.name} ended by itself with {code}: {last_words(worker)}"
-                    self.say(text)
-                    self.exits += 1
-                    self.must(code != 0, f"P7 {text}")
-                    self.must(self.exits <= self.case.exits, f"P7 {text}, the {self.exits}. of {self.case.exits}")
-                    await asyncio.sleep(RESTART_AFTER_S)
-                    self.spawn(**worker.options)
-            await asyncio.sleep(SUPERVISE_EVERY_S)
-
-    async def _time_recovery(self, healed_s: float) -> None:
-        """The time until all that stood on the features topic when the fault ended is committed."""
-        topic, ends = self.pipeline.topics.features, None
-        while True:
-            with contextlib.suppress(Exception):  # whatever the client says of a broker that comes up
-                ends = ends or await asyncio.to_thread(self.watch.ends, [topic])
-                committed = await asyncio.to_thread(self.watch.committed, topic)
-                if all(committed.get(at, 0) >= end for at, end in ends.items()):
-                    self.recovery_s = time.monotonic() - healed_s
-                    return
-            await asyncio.sleep(0.1)
-
     async def close(self) -> None:
         """End all that runs beside the case, and the workers."""
         jobs = [*self._jobs, *([self._published] if self._published else [])]
@@ -337,11 +303,3 @@ class Run:
             self.pipeline.stop()
         for call in self._on_close:
             call()
-
-
-def last_words(worker: WorkerProcess) -> str:
-    """The line of its log that tells why it ended."""
-    lines = [line for line in worker.tail(300).splitlines() if line.strip() and not line.startswith(" ")]
-    reasons = [line for line in lines if "cannot go on" in line or line.startswith("error:")]
-    told = [line for line in lines if "rror" in line or "critical" in line]
-    return (reasons or told or lines or ["nothing logged"])[-1][:400]

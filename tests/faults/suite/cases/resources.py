@@ -41,6 +41,7 @@ async def disk_full(run: Run) -> None:
         run.say("the disk is full" if mounted else "no file may grow")
         await asyncio.sleep(run.rng.uniform(4, 7))
         ballast.unlink(missing_ok=True)
+        run.restart_as = {}
         failing = any("cannot go on" in worker.log.read_text(errors="replace") for worker in run.supervised)
         if failing and not run.exits:
             await run.eventually(lambda: run.exits, ENDS_WITHIN_S, "P7 a worker that cannot go on ends")
@@ -88,6 +89,7 @@ async def few_descriptors(run: Run) -> None:
             f"P7 a worker with {DESCRIPTORS} file descriptors manages, or ends",
         )  # fmt: skip
         await asyncio.sleep(run.rng.uniform(3, 6))
+        run.restart_as = {}
         for worker in list(run.supervised):
             if worker.ready_file.exists():
                 run.notes.append("it manages with 128")

@@ -25,6 +25,7 @@ Task = Literal["binary", "multiclass", "regression"]
 Dtype = Literal["float", "int", "bool", "string", "vector"]
 TimeFormat = Literal["s", "ms", "us", "iso8601"]
 Join = Literal["keyed", "by-id"]
+Encoding = Literal["json", "arrow"]
 FieldPath = tuple[str, ...]
 """Keys from the outermost JSON object inwards; one key for a flat field."""
 
@@ -72,6 +73,8 @@ class Contract:
     features: tuple[Feature, ...]
     label_path: FieldPath | None = None
     """Where the label stands in a file of examples; workers, who get labels from a topic, do not look at it."""
+    encoding: Encoding = "json"
+    """What a feature record's value is: a JSON object, or an Arrow IPC stream whose rows are events."""
 
     @staticmethod
     def load(path: Path) -> Contract:

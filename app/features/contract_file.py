@@ -18,7 +18,7 @@ from app.records import topics_of
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from app.features.contract import Feature, Join, Task, TimeFormat
+    from app.features.contract import Encoding, Feature, Join, Task, TimeFormat
     from app.records import ClassValue, Topics
 
 EXAMPLES = {
@@ -34,6 +34,7 @@ EXAMPLES = {
     "label_field": 'label_field = "is_fraud"',
     "label_horizon_s": "label_horizon_s = 86400",
     "join": 'join = "keyed"',
+    "encoding": 'encoding = "json"',
     "windows_s": "windows_s = [60, 3600, 86400]",
     "topics": 'topics.features = "payments"',
     "features": 'features = [{ name = "amount", dtype = "float" }]',
@@ -81,6 +82,7 @@ def _contract(table: TomlTable) -> Contract:
         join=cast("Join", table.choice("join", ("keyed", "by-id"), default="keyed")),
         windows_s=_windows(table),
         features=_features(table),
+        encoding=cast("Encoding", table.choice("encoding", ("json", "arrow"), default="json")),
     )
     _check_paths(table, contract)
     return contract

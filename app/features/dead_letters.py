@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
+from app.features.decoded import WHOLE
 from app.records import OutRecord
 
 if TYPE_CHECKING:
@@ -16,22 +17,30 @@ COPY_MAX_BYTES = 960 * 1024
 ERROR_MAX_CHARS = 500
 
 
-def dead_letter(
-    record: Record, reason: Reason, error: str, *, failed_at_s: float, max_bytes: int = COPY_MAX_BYTES
+def dead_letter(  # noqa: PLR0913 - what a letter tells
+    record: Record,
+    reason: Reason,
+    error: str,
+    *,
+    failed_at_s: float,
+    row: int = WHOLE,
+    value: bytes | None = None,
+    max_bytes: int = COPY_MAX_BYTES,
 ) -> OutRecord:
-    """The dead letter of *record*, with its Kafka timestamp.
+    """The dead letter of *record*, or of a *row* of it whose own bytes are *value*, with its Kafka timestamp.
 
     error: becomes ASCII (other characters backslash-escaped) of at most 500 characters.
     max_bytes: the most that key and value may take together. What is larger is cut, the value first, and headers
     `truncated`, `size` and `sha256` then tell the size and digest of the whole value.
     """
-    key, value = record.key, record.value
+    key, value = record.key, record.value if row == WHOLE else value
     headers = [
         ("reason", reason.value.encode()),
         ("error", ascii_text(error)),
         ("source-topic", record.topic.encode()),
         ("source-partition", b"%d" % record.partition),
         ("source-offset", b"%d" % record.offset),
+        *([] if row == WHOLE else [("source-row", b"%d" % row)]),
         ("failed-at", repr(failed_at_s).encode()),
     ]
     if len(key or b"") + len(value or b"") > max_bytes:

@@ -15,19 +15,27 @@ if TYPE_CHECKING:
     from app.features.rows import Rows
 
 
+WHOLE = -1
+"""In place of the number of a row: the record itself, not a row of it."""
+
+
 class Rejected(NamedTuple):
-    """A record that can never be scored."""
+    """A record that can never be scored, or a row of one."""
 
     position: int
-    """Where it stood in the batch."""
+    """Where the record stood in the batch."""
     reason: Reason
     error: str
+    row: int = WHOLE
+    """Which of the record's rows it is."""
 
 
 class DecodedBatch:
     """The records of a batch that are good, and those that are not.
 
-    kept: positions in the batch, ascending; ids and event_at_s (epoch seconds) belong to them one by one.
+    kept: positions in the batch, ascending; ids and event_at_s (epoch seconds) belong to them one by one. Where records
+    have rows each good row has its place here, and the position of its record stands there as often.
+    source_rows: where records have rows the number of each within its record, shape (n_kept,); else None.
     rejected: the others, in the order of the batch.
     """
 
@@ -40,6 +48,7 @@ class DecodedBatch:
         event_at_s: list[float],
         rows: Rows,
         rejected: list[Rejected],
+        source_rows: npt.NDArray[np.int64] | None = None,
     ) -> None:
         """rows: the values of the kept records."""
         self.contract = contract
@@ -47,6 +56,7 @@ class DecodedBatch:
         self.ids = ids
         self.event_at_s = event_at_s
         self.rejected = rejected
+        self.source_rows = source_rows
         self._rows = rows
         self._matrix: npt.NDArray[np.float32] | None = None
 
@@ -63,6 +73,10 @@ class DecodedBatch:
         """The feature *name*, shape (n_kept, width): float32 (float, vector), int64, bool, or object (of str)."""
         return self._rows.column(self._position_of(name))
 
+    def row_of(self, index: int) -> int:
+        """The number within its record of the kept row at *index*; WHOLE where records have no rows."""
+        return WHOLE if self.source_rows is None else int(self.source_rows[index])
+
     def select(self, indices: Sequence[int]) -> DecodedBatch:
         """The kept records at *indices* (into `kept`) as a batch of their own, without the rejected ones."""
         part = DecodedBatch(
@@ -72,6 +86,7 @@ class DecodedBatch:
             event_at_s=[self.event_at_s[index] for index in indices],
             rows=self._rows.select(indices),
             rejected=[],
+            source_rows=None if self.source_rows is None else self.source_rows[list(indices)],
         )
         if self._matrix is not None:
             part._matrix = self._matrix[list(indices)]
@@ -88,6 +103,7 @@ class DecodedBatch:
             event_at_s=self.event_at_s,
             rows=self._rows,
             rejected=[each._replace(position=each.position + by) for each in self.rejected],
+            source_rows=self.source_rows,
         )
         part._matrix = self._matrix
         return part

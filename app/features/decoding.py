@@ -73,6 +73,10 @@ class BatchDecoder:
             self.contract, kept=kept, ids=read.ids, event_at_s=read.event_at_s, rows=rows, rejected=rejected
         )
 
+    def alone(self, record: Record, row: int) -> bytes:
+        """A JSON record is one event and has no rows."""
+        raise TypeError(f"{record.topic}-{record.partition} at {record.offset} has no row {row}")
+
     def _judge(self, records: Sequence[Record], doubtful: Sequence[int], read: _Read) -> list[Rejected]:
         """Fill in what is good among the records at *doubtful*, and say what is wrong with the others."""
         rejected = []

@@ -16,6 +16,8 @@ from app.errors import InvalidRecord, Reason
 from app.features.values import feature_value, is_text, shown
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from app.features.contract import Contract, FieldPath
     from app.records import Record
 
@@ -44,22 +46,15 @@ class DecodedRecord(NamedTuple):
 
 def decode_record(contract: Contract, record: Record, *, max_record_bytes: int) -> DecodedRecord:
     """*record* by *contract*; InvalidRecord with the first of its faults."""
+    check_key_size(record)
+    event = parse_object(record.value, max_record_bytes=max_record_bytes)
+    return judge_event(contract, event, record, default_id=f"{record.topic}-{record.partition}-{record.offset}")
+
+
+def check_key_size(record: Record) -> None:
+    """InvalidRecord(OVERSIZED) if the key of *record* is too long."""
     if record.key is not None and len(record.key) > KEY_MAX_BYTES:
         raise InvalidRecord(Reason.OVERSIZED, f"a key of {len(record.key)} bytes is more than {KEY_MAX_BYTES}")
-    event = parse_object(record.value, max_record_bytes=max_record_bytes)
-    id_ = _id(contract, event, record)
-    _check_key(contract, event, record)
-    event_at_s = _event_time(contract, event, record)
-    values: list[Any] = []
-    for feature in contract.features:
-        raw = field(event, feature.path)
-        if raw is not None:
-            values.append(feature_value(feature, raw))
-        elif feature.missing == "reject":
-            raise InvalidRecord(Reason.MISSING_FEATURE, f"{feature.name}: {_where(feature.path)} is missing")
-        else:
-            values.append(None)
-    return DecodedRecord(id_, event_at_s, tuple(values))
 
 
 def parse_object(value: bytes | None, *, max_record_bytes: int) -> dict[str, Any]:
@@ -144,10 +139,31 @@ def parse_time_s(raw: Any, time_format: str) -> float | None:
     return time_s if 0 <= time_s < LATEST_S else None
 
 
-def _id(contract: Contract, event: dict[str, Any], record: Record) -> str:
-    if contract.id_path is None:
-        return f"{record.topic}-{record.partition}-{record.offset}"
-    return _text(event, contract.id_path)
+def judge_event(
+    contract: Contract,
+    event: dict[str, Any],
+    record: Record,
+    *,
+    default_id: str,
+    parse_time: Callable[[Any, str], float | None] = parse_time_s,
+) -> DecodedRecord:
+    """The *event* that *record* holds by *contract*; InvalidRecord with the first of its faults.
+
+    default_id: its id if the contract names no field for that; parse_time: what makes epoch seconds of its time.
+    """
+    id_ = default_id if contract.id_path is None else _text(event, contract.id_path)
+    _check_key(contract, event, record)
+    event_at_s = _event_time(contract, event, record, parse_time)
+    values: list[Any] = []
+    for feature in contract.features:
+        raw = field(event, feature.path)
+        if raw is not None:
+            values.append(feature_value(feature, raw))
+        elif feature.missing == "reject":
+            raise InvalidRecord(Reason.MISSING_FEATURE, f"{feature.name}: {_where(feature.path)} is missing")
+        else:
+            values.append(None)
+    return DecodedRecord(id_, event_at_s, tuple(values))
 
 
 def _text(event: dict[str, Any], path: FieldPath) -> str:
@@ -178,14 +194,16 @@ def _check_key(contract: Contract, event: dict[str, Any], record: Record) -> Non
         )
 
 
-def _event_time(contract: Contract, event: dict[str, Any], record: Record) -> float:
+def _event_time(
+    contract: Contract, event: dict[str, Any], record: Record, parse_time: Callable[[Any, str], float | None]
+) -> float:
     if contract.event_time_path is None or contract.event_time_format is None:
         return record.timestamp / 1000
     try:
         raw = field(event, contract.event_time_path)
     except InvalidRecord as error:
         raise InvalidRecord(Reason.BAD_TIME, str(error)) from None
-    time_s = parse_time_s(raw, contract.event_time_format)
+    time_s = parse_time(raw, contract.event_time_format)
     if time_s is None:
         problem = "is missing" if raw is None else f"is {shown(raw)}"
         raise InvalidRecord(

@@ -64,12 +64,14 @@ def _float(feature: Feature, raw: Any, name: str) -> float:
     except OverflowError:
         number = math.inf if raw > 0 else -math.inf
     _check_range(feature, number, name)
-    if abs(number) >= FLOAT32_OVERFLOW:
+    if not abs(number) < FLOAT32_OVERFLOW:  # neither is NaN
         raise InvalidRecord(Reason.NOT_FINITE, f"{name}: {shown(raw)} is not finite as a 32-bit float")
     return number
 
 
 def _int(feature: Feature, raw: Any) -> int:
+    if type(raw) is float and math.isnan(raw):
+        raise InvalidRecord(Reason.NOT_FINITE, f"{feature.name}: nan is no integer")
     if type(raw) is float and (raw.is_integer() or math.isinf(raw)):
         number = int(raw) if math.isfinite(raw) else int(math.copysign(2**64, raw))
     elif type(raw) is int:

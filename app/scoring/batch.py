@@ -6,33 +6,37 @@ letter like any other, `scoring_failed`, and its neighbours are scored: the batc
 
 from __future__ import annotations
 
+from itertools import repeat
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
 from app.errors import Reason
-from app.features import dead_letter
+from app.features import WHOLE, dead_letter
 from app.records import OutRecord, Prediction
 from app.scoring.isolation import describe, isolated
 from app.scoring.prediction_columns import prediction_columns
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from app.columns import RecordColumns
-    from app.features import BatchDecoder, DecodedBatch
+    from app.features import DecodedBatch, Decoder
     from app.records import Record
     from app.scoring.scorer import Scorer, Scores
 
-    Failure = tuple[int, Reason, str]
-    """Position in the batch, and why the record there is a dead letter."""
+    Failure = tuple[int, int, Reason, str]
+    """Position in the batch and row in the record there (WHOLE for all of it), and why that is a dead letter."""
     _Answered = tuple[DecodedBatch, Scores]
 
 encode = msgspec.json.Encoder().encode
 
 
 class ScoredBatch(NamedTuple):
-    """One outcome for each record of a batch, a prediction or a dead letter; both lists are in the batch's order."""
+    """One outcome for each record of a batch, a prediction or a dead letter; both lists are in the batch's order.
+
+    Where records have rows each row has one, unless its record cannot be read: that has one for all of it.
+    """
 
     predictions: Sequence[OutRecord]
     dead_letters: list[OutRecord]
@@ -45,7 +49,7 @@ class ScoredBatch(NamedTuple):
 
 
 def score_batch(
-    records: Sequence[Record], decoder: BatchDecoder, scorer_for: Callable[[float], Scorer], *, now_s: float
+    records: Sequence[Record], decoder: Decoder, scorer_for: Callable[[float], Scorer], *, now_s: float
 ) -> ScoredBatch:
     """Score *records*, each with the version that is in force at its Kafka timestamp.
 
@@ -59,15 +63,16 @@ def score_batch(
 class PreparedBatch:
     """Decoded records with their scorers: `run` gives the models' answers, in any thread, and `finish` the records."""
 
-    def __init__(self, records: Sequence[Record], decoder: BatchDecoder, scorer_for: Callable[[float], Scorer]) -> None:
+    def __init__(self, records: Sequence[Record], decoder: Decoder, scorer_for: Callable[[float], Scorer]) -> None:
         """scorer_for: as for `score_batch`; what it raises goes up, for it is no record's fault."""
         self._records = records
+        self._decoder = decoder
         self._failures: list[Failure] = []
         self._unscored: dict[int, int] = {}
         """Version -> on how many records it failed in a way that nobody foresaw."""
         self._groups: list[tuple[Scorer, DecodedBatch]] = []
         for decoded in self._decoded(decoder):
-            self._failures += decoded.rejected
+            self._failures += [(each.position, each.row, each.reason, each.error) for each in decoded.rejected]
             self._groups += _by_scorer(records, decoded, scorer_for)
 
     def __len__(self) -> int:
@@ -79,7 +84,7 @@ class PreparedBatch:
         """Of the models that it takes."""
         return {scorer.version for scorer, _ in self._groups}
 
-    def _decoded(self, decoder: BatchDecoder) -> list[DecodedBatch]:
+    def _decoded(self, decoder: Decoder) -> list[DecodedBatch]:
         """All that can be decoded, in one part unless the decoder itself fails on some record."""
         records = self._records
 
@@ -91,7 +96,7 @@ class PreparedBatch:
         parts = []
         for positions, decoded in isolated(decode, range(len(records))):
             if isinstance(decoded, Exception):
-                self._failures.append(self._failure(positions[0], decoded, "decoding"))
+                self._failures.append(self._failure(positions[0], WHOLE, decoded, "decoding"))
             else:
                 parts.append(decoded)
         return parts
@@ -112,7 +117,8 @@ class PreparedBatch:
             for indices, answered in isolated(score, range(len(whole))):
                 if isinstance(answered, Exception):
                     doing = f"version {scorer.version}: scoring"
-                    self._failures.append(self._failure(whole.kept[indices[0]], answered, doing))
+                    at = indices[0]
+                    self._failures.append(self._failure(whole.kept[at], whole.row_of(at), answered, doing))
                     self._unscored[scorer.version] = self._unscored.get(scorer.version, 0) + 1
                     continue
                 groups.append((scorer, answered[0]))
@@ -127,7 +133,7 @@ class PreparedBatch:
             return self._scored(
                 columns, {self._groups[0][0].version: len(columns)}, dict(self._unscored), failures, now_s
             )
-        predictions: list[tuple[int, OutRecord]] = []
+        predictions: list[tuple[int, int, OutRecord]] = []
         versions: dict[int, int] = {}
         failed = dict(self._unscored)
         for (scorer, part), answer in zip(self._groups, answers, strict=True):
@@ -138,8 +144,8 @@ class PreparedBatch:
                 failed[scorer.version] = failed.get(scorer.version, 0) + n_failed
             predictions += made
         if len(self._groups) > 1:
-            predictions.sort(key=lambda made: made[0])
-        return self._scored([record for _, record in predictions], versions, failed, failures, now_s)
+            predictions.sort(key=lambda made: made[:2])
+        return self._scored([record for _, _, record in predictions], versions, failed, failures, now_s)
 
     def _columns(self, answers: list[Scores], now_s: float) -> RecordColumns | None:
         """All predictions at once, if that can be; else each is made by itself."""
@@ -162,30 +168,40 @@ class PreparedBatch:
         """What the batch came to, with a dead letter for each of *failures*."""
         failures.sort()
         reasons: dict[Reason, int] = {}
-        for _, reason, _ in failures:
+        for _, _, reason, _ in failures:
             reasons[reason] = reasons.get(reason, 0) + 1
-        letters = [
-            dead_letter(self._records[position], reason, error, failed_at_s=now_s)
-            for position, reason, error in failures
-        ]
+        letters = list(self._dead_letters(failures, now_s))
         return ScoredBatch(predictions, letters, versions, failed, reasons)
+
+    def _dead_letters(self, failures: list[Failure], now_s: float) -> Iterator[OutRecord]:
+        """The letters of *failures*: that of a row has the row alone, so that it alone can be replayed."""
+        for position, row, reason, error in failures:
+            record = self._records[position]
+            if row == WHOLE:
+                yield dead_letter(record, reason, error, failed_at_s=now_s)
+            else:
+                alone = self._decoder.alone(record, row)
+                yield dead_letter(record, reason, error, failed_at_s=now_s, row=row, value=alone)
 
     def _predictions(
         self, decoded: DecodedBatch, scorer: Scorer, answers: Scores, now_s: float, failures: list[Failure]
-    ) -> list[tuple[int, OutRecord]]:
-        """Position and prediction of each record that *scorer* could score; the others are added to *failures*."""
+    ) -> list[tuple[int, int, OutRecord]]:
+        """Position, row and prediction of each record that *scorer* could score; the others are added to *failures*."""
         records, kept, bad = self._records, decoded.kept, answers.failed
         values = self._encoded(decoded, answers, scorer, now_s, failures)
         for index, text in bad.items():
             if values[index] is not None:
-                failures.append((kept[index], Reason.SCORING_FAILED, f"version {scorer.version}: {text}"))
+                failures.append(
+                    (kept[index], decoded.row_of(index), Reason.SCORING_FAILED, f"version {scorer.version}: {text}")
+                )
                 values[index] = None
         digest = ("model-sha256", scorer.sha256.encode())
         topic = partition = None
         source: list[tuple[str, bytes]] = []
         new = tuple.__new__  # what OutRecord(...) does in the end, at a third of the time
         made = []
-        for position, value in zip(kept, values, strict=True):
+        rows = repeat(WHOLE, len(kept)) if decoded.source_rows is None else decoded.source_rows.tolist()
+        for position, row, value in zip(kept, rows, values, strict=True):
             if value is None:
                 continue
             record = records[position]
@@ -193,7 +209,9 @@ class PreparedBatch:
                 topic, partition = record.topic, record.partition
                 source = [("source-topic", topic.encode()), ("source-partition", b"%d" % partition)]
             headers = [*source, ("source-offset", b"%d" % record.offset), digest]
-            made.append((position, new(OutRecord, (record.key, value, record.timestamp, headers))))
+            if row != WHOLE:
+                headers.insert(-1, ("source-row", b"%d" % row))
+            made.append((position, row, new(OutRecord, (record.key, value, record.timestamp, headers))))
         return made
 
     def _encoded(
@@ -215,17 +233,18 @@ class PreparedBatch:
         values: list[bytes | None] = []
         for indices, encoded in isolated(encode_all, range(n)):
             if isinstance(encoded, Exception):
-                failures.append(self._failure(decoded.kept[indices[0]], encoded, f"version {version}: encoding"))
+                at, doing = indices[0], f"version {version}: encoding"
+                failures.append(self._failure(decoded.kept[at], decoded.row_of(at), encoded, doing))
                 values.append(None)
             else:
                 values += encoded
         return values
 
-    def _failure(self, position: int, error: Exception, doing: str) -> Failure:
-        """That the program itself fails on the record at *position*."""
+    def _failure(self, position: int, row: int, error: Exception, doing: str) -> Failure:
+        """That the program itself fails on the record at *position*, or on a *row* of it."""
         record = self._records[position]
-        where = f"{record.topic}-{record.partition} at {record.offset}"
-        return position, Reason.SCORING_FAILED, describe(error, doing, where)
+        where = f"{record.topic}-{record.partition} at {record.offset}{'' if row == WHOLE else f', row {row}'}"
+        return position, row, Reason.SCORING_FAILED, describe(error, doing, where)
 
 
 def _by_scorer(
@@ -235,7 +254,8 @@ def _by_scorer(
 
     The first and the last timestamp do not tell: a version may be left and come back within one batch.
     """
-    timestamps_ms = [records[position].timestamp for position in decoded.kept]
+    timestamps_of = [record.timestamp for record in records]
+    timestamps_ms = [timestamps_of[position] for position in decoded.kept]
     scorer_at = {timestamp_ms: scorer_for(timestamp_ms / 1000) for timestamp_ms in set(timestamps_ms)}
     scorers = {id(scorer): scorer for scorer in scorer_at.values()}
     if len(scorers) == 1:

@@ -68,8 +68,10 @@ def prediction_columns(
         Header("source-topic", chosen[0].topic.encode()),
         Header("source-partition", b"%d" % chosen[0].partition),
         Header("source-offset", _numbers(np.fromiter(map(_offset_of, chosen), np.int64, n))),
-        Header("model-sha256", scorer.sha256.encode()),
     ]
+    if decoded.source_rows is not None:
+        headers.append(Header("source-row", Texts(list(map(b"%d".__mod__, decoded.source_rows.tolist())))))
+    headers.append(Header("model-sha256", scorer.sha256.encode()))
     return RecordColumns(keys, value, np.fromiter(map(_timestamp_of, chosen), np.int64, n), headers)
 
 

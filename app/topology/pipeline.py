@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from faust.types import TP
 
-from app.features import BatchDecoder, Contract
+from app.features import Contract, decoder_of
 from app.metrics import Metrics
 from app.records import ModelEvent, OutRecord
 from app.settings import Settings
@@ -54,7 +54,7 @@ class Pipeline:
         self.gate = Gate(self.models, lambda: app.consumer)
         self.scoring = ScoringDesk(
             contract,
-            BatchDecoder(contract, max_record_bytes=settings.max_record_bytes),
+            decoder_of(contract, max_record_bytes=settings.max_record_bytes),
             self.models,
             self.gate,
             self._outbox(on_failure),

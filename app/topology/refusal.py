@@ -31,4 +31,4 @@ def refuse(batch: Batch, rejected: Sequence[Rejected], contract: Contract, metri
     log.warning(
         "records refused", topic=batch.topic, partition=batch.partition, n=len(rejected), first=rejected[0].error
     )
-    return [dead_letter(batch.records[at], reason, error, failed_at_s=now_s) for at, reason, error in rejected]
+    return [dead_letter(batch.records[at], reason, error, failed_at_s=now_s) for at, reason, error, _ in rejected]

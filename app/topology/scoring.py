@@ -20,7 +20,7 @@ from app.transport import Batch, Output, live
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from app.features import BatchDecoder, Contract
+    from app.features import Contract, Decoder
     from app.metrics import Metrics
     from app.records import OutRecord
     from app.registry import ModelReader
@@ -36,7 +36,7 @@ class ScoringDesk:
     def __init__(
         self,
         contract: Contract,
-        decoder: BatchDecoder,
+        decoder: Decoder,
         reader: ModelReader[Scorer],
         gate: Gate,
         outbox: Outbox,

@@ -149,7 +149,7 @@ def assert_decoded_as_one_by_one(contract, records):
     kept, rejected = naive(contract, records)
 
     assert decoded.kept == [position for position, _ in kept]
-    assert [tuple(r) for r in decoded.rejected] == rejected
+    assert [tuple(r)[:3] for r in decoded.rejected] == rejected
     assert (decoded.ids, decoded.event_at_s) == ([r.id for _, r in kept], [r.event_at_s for _, r in kept])
     for position, feature in enumerate(contract.features):
         column, expected = decoded.column(feature.name), naive_column(feature, position, kept)

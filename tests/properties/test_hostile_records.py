@@ -135,7 +135,7 @@ def test_predictions_and_labels_are_counted_or_refused(task, predictions, labels
         seen, rejected = decode(given_records, contract)
         outcomes = [each.offset for each in seen] + [each.position for each in rejected]
         assert sorted(outcomes) == list(range(len(given_records)))
-        for position, reason, error in rejected:
+        for position, reason, error, _ in rejected:
             dead_letter(given_records[position], reason, error, failed_at_s=0.0)
         contributions = add(seen, len(given_records))
         changes = tallies.apply(contributions, ledger.positions, event_time_s=ledger.event_time_s)
@@ -152,5 +152,5 @@ def test_feature_records_are_decoded_or_refused(given_records, contracts):
     assert sorted([*decoded.kept, *(each.position for each in decoded.rejected)]) == list(range(len(given_records)))
     for feature in contract.features:
         assert len(decoded.column(feature.name)) == len(decoded)
-    for position, reason, error in decoded.rejected:
+    for position, reason, error, _ in decoded.rejected:
         dead_letter(given_records[position], reason, error, failed_at_s=0.0)

@@ -118,6 +118,8 @@ def replay(  # noqa: PLR0913  # the flags of a command
 ) -> None:
     """Send the original bytes again: same topic, same partition, same key, as new events.
 
+    Of a row of an Arrow record that is a record of this row alone; its neighbours, which had outcomes, do not come again.
+
     Mend the contract or the sender first. A replayed record is scored by the version in force now, and one that is
     replayed twice is scored twice. Exit code 1 when some of the chosen could not be replayed.
     """
@@ -219,4 +221,5 @@ def _coordinates(where: str) -> tuple[int, int]:
 def _origin(described: dict[str, Any]) -> str | None:
     if "source_topic" not in described:
         return None
-    return f"{described['source_topic']} {described['source_partition']}:{described['source_offset']}"
+    row = f" row {described['source_row']}" if "source_row" in described else ""
+    return f"{described['source_topic']} {described['source_partition']}:{described['source_offset']}{row}"

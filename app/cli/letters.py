@@ -55,6 +55,16 @@ class DeadLetter:
             return None
         return topic, int(partition), int(offset)
 
+    @property
+    def source_row(self) -> int | None:
+        """Which row of that record died, if it was one row alone: its value is a record of this one row then."""
+        row = self.headers.get("source-row", "")
+        return int(row) if row.isascii() and row.isdigit() else None
+
+    @property
+    def _row_text(self) -> str:
+        return "" if self.source_row is None else f" row {self.source_row}"
+
     def obstacle(self, sources: Mapping[str, Collection[int]]) -> str | None:
         """Why it cannot be replayed, None when it can; sources: the topics it may go to, and their partitions."""
         if self.source is None:
@@ -68,7 +78,7 @@ class DeadLetter:
         if "truncated" in self.headers:
             return (
                 f"{self.coordinates}: only {len(self.value or b'')} of its {self.headers.get('size', '?')} bytes were "
-                f"kept; the whole is at {topic} {partition}:{offset}, if it is still there"
+                f"kept; the whole is at {topic} {partition}:{offset}{self._row_text}, if it is still there"
             )
         return None
 
@@ -85,6 +95,7 @@ class DeadLetter:
             "source_topic": topic,
             "source_partition": partition,
             "source_offset": offset,
+            "source_row": self.source_row if topic else None,
             "failed_at": _number(failed_at),
             "truncated": True if "truncated" in self.headers else None,
         }

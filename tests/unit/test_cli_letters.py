@@ -13,10 +13,10 @@ from tests.makers import Given
 SOURCES = {"fraud.features": {0, 1}, "fraud.labels": {0, 1}}
 
 
-def letter(*, topic="fraud.features", partition=1, value=b"{", max_bytes=1_000):
+def letter(*, topic="fraud.features", partition=1, value=b"{", **options):
     """A dead letter as a worker makes it, read back from its topic."""
     source = Given(value, 42, 1_500, topic, partition, b"k")
-    made = dead_letter(source, Reason.NOT_JSON, "no JSON", failed_at_s=2.5, max_bytes=max_bytes)
+    made = dead_letter(source, Reason.NOT_JSON, "no JSON", failed_at_s=2.5, **options)
     return DeadLetter.of(Given(made.value, 7, made.timestamp_ms, "fraud.dead-letters", 1, made.key, made.headers))
 
 
@@ -34,6 +34,20 @@ def test_a_dead_letter_tells_where_it_is_and_where_it_came_from():
         "failed_at": 2.5,
     }
     assert letter().obstacle(SOURCES) is None
+
+
+def test_a_dead_row_tells_which_it_was_and_carries_itself_alone():
+    """Of a record with rows the others had outcomes of their own: only the dead one goes back."""
+    made = dead_letter(Given(b"all rows", 42), Reason.WRONG_TYPE, "no", failed_at_s=2.5, row=3, value=b"one row")
+
+    assert made.value == b"one row"
+    assert letter(row=3).described()["source_row"] == 3
+    cut = dead_letter(
+        Given(b"all", 42, topic="fraud.features", partition=1), Reason.WRONG_TYPE, "no", failed_at_s=2.5, row=3,
+        value=b"x" * 100, max_bytes=10,
+    )  # fmt: skip
+    read = DeadLetter.of(Given(cut.value, 7, partition=1, headers=cut.headers))
+    assert (read.obstacle(SOURCES) or "").endswith("the whole is at fraud.features 1:42 row 3, if it is still there")
 
 
 def test_a_cut_dead_letter_is_not_replayed():

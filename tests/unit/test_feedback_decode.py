@@ -92,6 +92,25 @@ def test_coordinates_are_equal_for_copies_alone():
     assert len({each.coordinates for each in seen}) == len(seen) - 1
 
 
+@pytest.mark.parametrize("row", [None, 0, 7])
+def test_coordinates_do_not_depend_on_the_order_of_headers(row):
+    """What a worker writes is read on a short way; the same headers in any order say the same, rows included."""
+    ours = [*source(5, row=row), ("model-sha256", b"ab")]
+    other = [*reversed(ours), ("more", b"")]
+    first, second = (one(decode_predictions([Given(prediction(), headers=each)], contract())) for each in (ours, other))
+    assert first.coordinates == second.coordinates
+
+
+def test_rows_of_a_record_are_not_those_of_the_next():
+    """Also the last that a record may have, whoever wrote the headers."""
+    places = [(5, None), (5, 1), (5, 2**20 - 1), (6, None), (6, 1)]
+    events = [
+        Given(prediction(), headers=[*source(offset, row=row), ("model-sha256", b"ab")]) for offset, row in places
+    ]
+    seen, _ = decode_predictions(events, contract())
+    assert len({each.coordinates for each in seen}) == len(places)
+
+
 def test_a_label_defaults_to_its_records_time():
     """`at` absent or null is the Kafka timestamp."""
     assert one(decode_labels([Given(label(at=None))], contract())).at == 1_700_000_000.25

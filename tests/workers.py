@@ -39,6 +39,7 @@ event_time_field = "at"
 event_time_format = "s"
 label_horizon_s = {horizon_s}
 join = "{join}"
+encoding = "{encoding}"
 windows_s = [10, 60]
 
 [[features]]
@@ -72,12 +73,12 @@ def linear_model(weights, bias=0.0, *, n_extra_bytes=0):
 class PipelineUnderTest:
     """A pipeline of its own on the test broker, with what to feed it and how to check it."""
 
-    def __init__(self, bootstrap, name, folder, *, horizon_s=30.0, partitions=2, join="keyed"):
-        """With *join* "by-id" labels are sent without a key."""
+    def __init__(self, bootstrap, name, folder, *, horizon_s=30.0, partitions=2, join="keyed", encoding="json"):
+        """With *join* "by-id" labels are sent without a key. `feed` sends JSON whatever the *encoding*."""
         self.bootstrap, self.name, self.folder, self.partitions = bootstrap, name, folder, partitions
         self.models_dir = folder / "models"
         (self.models_dir / name).mkdir(parents=True)
-        text = CONTRACT.format(name=name, horizon_s=horizon_s, join=join)
+        text = CONTRACT.format(name=name, horizon_s=horizon_s, join=join, encoding=encoding)
         (self.models_dir / name / "contract.toml").write_text(text)
         self.contract = Contract.load(self.models_dir / name / "contract.toml")
         self.topics = self.contract.topics
@@ -176,13 +177,13 @@ class PipelineUnderTest:
         return await producer.send(self.topics.labels, value, key=None if self.contract.is_by_id else key)
 
     async def outcomes(self, read_all):
-        """Partition and offset, as headers tell them, of every feature record with a prediction or a dead letter."""
+        """Partition, offset and row, as headers tell them, of every event with a prediction or a dead letter."""
         found = set()
         for topic in (self.topics.predictions, self.topics.dead_letters):
             for record in await read_all(topic):
                 headers = dict(record.headers)
                 if headers["source-topic"].decode() == self.topics.features:
-                    found.add((headers["source-partition"], headers["source-offset"]))
+                    found.add((headers["source-partition"], headers["source-offset"], headers.get("source-row")))
         return found
 
     async def ledgers(self, read_all):

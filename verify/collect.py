@@ -11,6 +11,9 @@ from verify.read import Record
 from verify.rekeyed import BOUND_BYTES
 from verify.report import Report
 
+Place = tuple[int, int | None]
+"""Of an event in its partition: the offset of its record and, where that has rows, which of them it is."""
+
 
 @dataclass
 class Outcomes:
@@ -19,12 +22,12 @@ class Outcomes:
     partition: int
     predictions: list[Prediction] = field(default_factory=list)
     """The well-formed ones in order, those of foreign programs included."""
-    of_event: dict[int, list[Prediction]] = field(default_factory=dict)
-    """By the offset of their feature record."""
-    malformed: dict[int, str] = field(default_factory=dict)
-    """Offset of the feature record -> where its malformed prediction stands."""
-    letters: dict[tuple[str, int], list[DeadLetter]] = field(default_factory=dict)
-    """By source topic and offset."""
+    of_event: dict[Place, list[Prediction]] = field(default_factory=dict)
+    """By the place of their event on the features topic."""
+    malformed: dict[Place, str] = field(default_factory=dict)
+    """Place of the event -> where its malformed prediction stands."""
+    letters: dict[tuple[str, int, int | None], list[DeadLetter]] = field(default_factory=dict)
+    """By source topic, offset and row."""
     foreign: int = 0
     unusable: dict[int, Record] = field(default_factory=dict)
     """Records on the predictions topic that are none, by their own offset: they may have dead letters."""
@@ -68,7 +71,8 @@ def read_outcomes(
             else:
                 check_original(check, letter, outcomes.unusable[letter.source.offset])
         else:
-            outcomes.letters.setdefault((letter.source.topic, letter.source.offset), []).append(letter)
+            source = letter.source
+            outcomes.letters.setdefault((source.topic, source.offset, source.row), []).append(letter)
     return outcomes
 
 
@@ -83,8 +87,9 @@ def _take_prediction(contract: Contract, report: Report, outcomes: Outcomes, rec
         if not any(name in headers for name in SOURCE_HEADERS):
             return  # another program's record is not ours to answer for
         check.violation("malformed", record.where, str(error))
-        if headers.get("source-offset", b"").isdigit():
-            outcomes.malformed[int(headers["source-offset"])] = record.where
+        offset, row = headers.get("source-offset", b""), headers.get("source-row", b"")
+        if offset.isdigit():
+            outcomes.malformed[int(offset), int(row) if row.isdigit() else None] = record.where
         return
     outcomes.predictions.append(prediction)
     if contract.is_by_id and prediction.size > BOUND_BYTES:
@@ -98,4 +103,5 @@ def _take_prediction(contract: Contract, report: Report, outcomes: Outcomes, rec
     elif prediction.source.partition != outcomes.partition:
         check.violation("wrong_partition", record.where, f"its event is in partition {prediction.source.partition}")
     else:
-        outcomes.of_event.setdefault(prediction.source.offset, []).append(prediction)
+        source = prediction.source
+        outcomes.of_event.setdefault((source.offset, source.row), []).append(prediction)

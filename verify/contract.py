@@ -50,6 +50,8 @@ class Contract(NamedTuple):
     windows_s: tuple[int, ...]
     features: tuple[Feature, ...]
     max_record_bytes: int = 1 << 20
+    encoding: str = "json"
+    """Of feature records: `json`, or `arrow`, where each row of a record is an event."""
 
     @property
     def is_by_id(self) -> bool:
@@ -80,6 +82,9 @@ def parse_contract(text: str) -> Contract:
     join = table.get("join", "keyed")
     if join not in ("keyed", "by-id"):
         raise ValueError(f'join = "{join}" is neither "keyed" nor "by-id"')
+    encoding = table.get("encoding", "json")
+    if encoding not in ("json", "arrow"):
+        raise ValueError(f'encoding = "{encoding}" is neither "json" nor "arrow"')
     name, classes = table["name"], tuple(table.get("classes", ()))
     renamed = table.get("topics", {})
     topics = {topic: f"{name}.{topic}" for topic in (*TOPICS, *(["ledger"] if join == "by-id" else []))}
@@ -98,6 +103,7 @@ def parse_contract(text: str) -> Contract:
         horizon_s=float(table["label_horizon_s"]),
         windows_s=tuple(table.get("windows_s", (60, 3600, 86400))),
         features=tuple(_feature(entry) for entry in table["features"]),
+        encoding=encoding,
     )
 
 

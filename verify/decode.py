@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -37,6 +38,17 @@ class Event(NamedTuple):
     event_at_s: float
     values: tuple[Any, ...]
     """One per feature: a number, boolean, string or list of numbers."""
+
+
+class Ticks(NamedTuple):
+    """A time as a column of timestamps has it."""
+
+    number: int
+    per_s: int
+
+
+Lookup = Callable[[tuple[str, ...], str], Any]
+"""From a path and the reason of a way that leads nowhere to the raw value there."""
 
 
 class Label(NamedTuple):
@@ -91,21 +103,30 @@ def _at(document: Any, path: tuple[str, ...], reason: str = "wrong_type") -> Any
 
 
 def decode_event(contract: Contract, record: Record) -> Event:
-    """What the contract makes of a feature record; Fault with the first of its faults."""
+    """What the contract makes of a feature record that is JSON; Fault with the first of its faults."""
+    check_key(record)
+    document = _document(contract, record.value)
+    default_id = f"{record.topic}-{record.partition}-{record.offset}"
+    return judge_event(contract, record, lambda path, reason: _at(document, path, reason), default_id)
+
+
+def check_key(record: Record) -> None:
+    """Fault if the record's key is too long for whatever follows from it."""
     if record.key is not None and len(record.key) > KEY_MAX_BYTES:
         raise Fault("oversized", f"a key of {len(record.key)} bytes")
-    document = _document(contract, record.value)
-    event_id = f"{record.topic}-{record.partition}-{record.offset}"
-    if contract.id_path is not None:
-        event_id = _text(_at(document, contract.id_path, "bad_id"))
+
+
+def judge_event(contract: Contract, record: Record, at: Lookup, default_id: str) -> Event:
+    """The event whose raw values *at* gives for a path, or raises Fault with the given reason."""
+    event_id = default_id if contract.id_path is None else _text(at(contract.id_path, "bad_id"))
     if contract.key_path is not None and record.key is not None:
-        key = _text(_at(document, contract.key_path, "bad_id"))
+        key = _text(at(contract.key_path, "bad_id"))
         if key.encode() != record.key:
             raise Fault("bad_id", f"the record's key is not {key!r}")
     event_at_s = record.timestamp_ms / 1000
     if contract.time_path is not None:
-        event_at_s = _time(_at(document, contract.time_path, "bad_time"), contract.time_format)
-    values = tuple(_value(feature, _at(document, feature.path)) for feature in contract.features)
+        event_at_s = _time(at(contract.time_path, "bad_time"), contract.time_format)
+    values = tuple(_value(feature, at(feature.path, "wrong_type")) for feature in contract.features)
     return Event(event_id, event_at_s, values)
 
 
@@ -130,7 +151,9 @@ def _is_utf8(text: str) -> bool:
 
 def _time(raw: Any, time_format: str | None) -> float:
     try:
-        if time_format == "iso8601":
+        if isinstance(raw, Ticks):
+            time_s = raw.number / raw.per_s
+        elif time_format == "iso8601":
             moment = datetime.fromisoformat(raw)
             time_s = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
         elif type(raw) in (int, float):
@@ -145,6 +168,8 @@ def _time(raw: Any, time_format: str | None) -> float:
 
 
 def _value(feature: Feature, raw: Any) -> Any:
+    if feature.missing == "nan":
+        raw = _without_nan(raw)
     if raw is None:
         return _when_missing(feature)
     if feature.dtype == "float":
@@ -160,6 +185,13 @@ def _value(feature: Feature, raw: Any) -> Any:
     if type(raw) is not str or not _is_utf8(raw):
         raise Fault("wrong_type", f"{feature.name}: {raw!r} is no string")
     return _known(feature, raw)
+
+
+def _without_nan(raw: Any) -> Any:
+    """NaN, which only columns of numbers have, is missing where a missing value is NaN."""
+    if type(raw) is list:
+        return [_without_nan(element) for element in raw]
+    return None if type(raw) is float and math.isnan(raw) else raw
 
 
 def _when_missing(feature: Feature) -> Any:
@@ -184,8 +216,8 @@ def _float(feature: Feature, raw: Any) -> float:
 
 
 def _int(feature: Feature, raw: Any) -> int:
-    if type(raw) is float and math.isinf(raw):
-        raise Fault("out_of_range", f"{feature.name}: {raw!r}")
+    if type(raw) is float and not math.isfinite(raw):
+        raise Fault("not_finite" if math.isnan(raw) else "out_of_range", f"{feature.name}: {raw!r}")
     if type(raw) is not int and not (type(raw) is float and raw.is_integer()):
         raise Fault("wrong_type", f"{feature.name}: {raw!r} is no integer")
     if not INT64_MIN <= raw <= INT64_MAX:

@@ -1,4 +1,7 @@
-"""Every feature record against what became of it: one outcome, the right version, the right scores."""
+"""Every event against what became of it: one outcome, the right version, the right scores.
+
+An event is a feature record or, where records have rows, a row of one.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,11 @@ from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 from typing import NamedTuple
 
-from verify.collect import Outcomes
+from verify.arrow import Row, check_row_alone, decode_rows
+from verify.collect import Outcomes, Place
 from verify.contract import Contract, same
 from verify.decode import Event, Fault, decode_event
-from verify.outcomes import DeadLetter, Prediction, check_original
+from verify.outcomes import DeadLetter, Prediction, check_original, check_reason
 from verify.read import Record
 from verify.report import Report
 from verify.rescore import Models, Outcome, close, decided, near_decision
@@ -54,33 +58,42 @@ class Events:
 
     def check_partition(self, outcomes: Outcomes, features: Iterable[Record], *, start: int, committed: int) -> None:
         """Judge all *features*, which begin at offset *start*, and what has no source among them."""
-        of_letters = (offset for topic, offset in outcomes.letters if topic == self._contract.topics["features"])
-        if (last := max(chain(outcomes.of_event, of_letters), default=None)) is not None:
+        topic = self._contract.topics["features"]
+        places = {(offset, row) for source, offset, row in outcomes.letters if source == topic}
+        if (last := max((offset for offset, _ in chain(outcomes.of_event, places)), default=None)) is not None:
             self._report.facts["last_outcomes"][outcomes.partition] = last
         left = dict(outcomes.of_event)
-        lettered: set[int] = set()
+        lettered: set[Place] = set()
         judged = having_one = 0
-        for batch in _batches(features):
-            events: list[tuple[Record, Event | Fault]] = []
-            for record in batch:
-                events.append((record, self._decode(record)))
-                predictions = left.pop(record.offset, [])
-                letters = outcomes.letters.get((record.topic, record.offset), [])
-                lettered.add(record.offset) if letters else None
+        for batch in _batches(self._events(features)):
+            for record, row in batch:
+                place = record.offset, row.number
+                predictions = left.pop(place, [])
+                letters = outcomes.letters.get((record.topic, *place), [])
+                lettered.add(place) if letters else None
                 must = not self._rules.committed_only or record.offset < committed
-                self._check_outcome(record, predictions, letters, outcomes.malformed.get(record.offset), must=must)
+                self._check_outcome(_text(record, row), predictions, letters, outcomes.malformed.get(place), must=must)
                 judged += 1 if must else 0
-                having_one += 1 if must and (predictions or letters or record.offset in outcomes.malformed) else 0
-            self._check_batch(outcomes, events)
-        self._check_sourceless(outcomes, left, lettered, start)
+                having_one += 1 if must and (predictions or letters or place in outcomes.malformed) else 0
+            self._check_batch(outcomes, batch)
+        self._check_sourceless(outcomes, left, places - lettered, start)
         sums = self._report.check("sums")
         sums.checked += judged
         if judged != having_one:
             sums.violation(
                 "unequal",
                 f"{self._contract.topics['features']}[{outcomes.partition}]",
-                f"{judged} feature records, {having_one} distinct outcomes",
+                f"{judged} events, {having_one} distinct outcomes",
             )
+
+    def _events(self, features: Iterable[Record]) -> Iterator[tuple[Record, Row]]:
+        """Each event: a record in JSON, or a row of a record in Arrow (all of it, if it cannot be read)."""
+        for record in features:
+            if self._contract.encoding == "arrow":
+                for row in decode_rows(self._contract, record):
+                    yield record, row
+            else:
+                yield record, Row(None, self._decode(record), None)
 
     def _decode(self, record: Record) -> Event | Fault:
         try:
@@ -93,7 +106,7 @@ class Events:
 
     def _check_outcome(
         self,
-        record: Record,
+        where: str,
         predictions: list[Prediction],
         letters: list[DeadLetter],
         malformed: str | None,
@@ -104,15 +117,15 @@ class Events:
         check.checked += 1
         if not predictions and not letters and malformed is None:
             if must:
-                check.violation("lost", record.where, "neither a prediction nor a dead letter")
+                check.violation("lost", where, "neither a prediction nor a dead letter")
             return
         if predictions and letters:
-            check.violation("both", record.where, f"{self._where(predictions[0])} and {letters[0].where}")
+            check.violation("both", where, f"{self._where(predictions[0])} and {letters[0].where}")
         copies = len(predictions) + len(letters) - 1
         if copies > 0:
             self._report.facts["copies"] += copies
         if copies > 0 and not self._rules.copies and not (predictions and letters):
-            check.violation("doubled", record.where, f"{copies + 1} outcomes")
+            check.violation("doubled", where, f"{copies + 1} outcomes")
         for copy in predictions[1:]:
             self._check_copy(predictions[0], copy)
         for letter in letters[1:]:
@@ -142,19 +155,20 @@ class Events:
         """Whether the record was so far ahead of the worker's clock that it did not wait for activations."""
         return prediction.scored_at is not None and prediction.timestamp_ms / 1000 > prediction.scored_at + FUTURE_S
 
-    def _check_batch(self, outcomes: Outcomes, events: list[tuple[Record, Event | Fault]]) -> None:
+    def _check_batch(self, outcomes: Outcomes, events: list[tuple[Record, Row]]) -> None:
         to_score: dict[int, list[tuple[Event, Prediction]]] = defaultdict(list)
-        for record, event in events:
-            for prediction in outcomes.of_event.get(record.offset, ()):
+        for record, row in events:
+            event = row.event
+            for prediction in outcomes.of_event.get((record.offset, row.number), ()):
                 self._check_version(record, prediction)
                 self._check_identity(record, event, prediction)
                 if isinstance(event, Fault):
-                    text = f"{record.where} is {event.reason} ({event}) and belongs to the dead letters"
+                    text = f"{_text(record, row)} is {event.reason} ({event}) and belongs to the dead letters"
                     self._report.check("scores").violation("bad_event", self._where(prediction), text)
                 else:
                     to_score[prediction.version].append((event, prediction))
-            for letter in outcomes.letters.get((record.topic, record.offset), ()):
-                self._check_letter(record, event, letter)
+            for letter in outcomes.letters.get((record.topic, record.offset, row.number), ()):
+                self._check_letter(record, row, letter)
         for version, pairs in to_score.items():
             self._check_scores(version, pairs)
 
@@ -227,16 +241,22 @@ class Events:
             if not near and not same(prediction.prediction, winner):
                 check.violation("wrong_class", where, f"{prediction.prediction!r}, re-scored {winner!r}")
 
-    def _check_letter(self, record: Record, event: Event | Fault, letter: DeadLetter) -> None:
-        check = self._report.check("dead_letters")
-        check_original(check, letter, record)
+    def _check_letter(self, record: Record, row: Row, letter: DeadLetter) -> None:
+        check, event = self._report.check("dead_letters"), row.event
+        if row.number is None:
+            check_original(check, letter, record)
+        else:
+            check_reason(check, letter)
+            check_row_alone(check, letter, record, row)
         if isinstance(event, Fault):
             if letter.reason != event.reason:
                 check.violation(
                     "wrong_reason", letter.where, f"{letter.reason}, by the contract {event.reason} ({event})"
                 )
         elif letter.reason != "scoring_failed":
-            check.violation("undeserved", letter.where, f"{letter.reason}, but {record.where} is good by the contract")
+            check.violation(
+                "undeserved", letter.where, f"{letter.reason}, but {_text(record, row)} is good by the contract"
+            )
         else:
             version = in_force(self._serving.valid, record.timestamp_ms / 1000)
             try:
@@ -248,28 +268,34 @@ class Events:
                 check.violation("undeserved", letter.where, f"scoring_failed, but version {version} gives {outcome}")
 
     def _check_sourceless(
-        self, outcomes: Outcomes, left: dict[int, list[Prediction]], lettered: set[int], start: int
+        self, outcomes: Outcomes, left: dict[Place, list[Prediction]], unlettered: set[Place], start: int
     ) -> None:
-        """What belongs to a record that never was; to one that retention has deleted it may belong."""
-        for offset, predictions in left.items():
+        """What belongs to an event that never was; to one that retention has deleted it may belong."""
+        check = self._report.check("outcomes")
+        for (offset, row), predictions in left.items():
             for prediction in predictions if offset >= start else ():
-                text = f"there is no record at its source offset {offset}"
-                self._report.check("outcomes").violation("no_source", self._where(prediction), text)
-        for (topic, offset), letters in outcomes.letters.items():
-            if topic == self._contract.topics["features"] and offset >= start and offset not in lettered:
-                for letter in letters:
-                    self._report.check("outcomes").violation(
-                        "no_source", letter.where, f"there is no record at offset {offset}"
-                    )
-        gone = sum(offset < start for offset in left)
+                check.violation("no_source", self._where(prediction), f"there is no event at {_place(offset, row)}")
+        for offset, row in unlettered:
+            for letter in outcomes.letters[self._contract.topics["features"], offset, row] if offset >= start else ():
+                check.violation("no_source", letter.where, f"there is no event at {_place(offset, row)}")
+        gone = sum(offset < start for offset, _ in left)
         if gone:
             self._report.notes.append(
                 f"partition {outcomes.partition}: {gone} predictions are of records that retention has deleted"
             )
 
 
-def _batches(records: Iterable[Record]) -> Iterator[list[Record]]:
-    iterator = iter(records)
+def _text(record: Record, row: Row) -> str:
+    """Where an event stands."""
+    return record.where if row.number is None else f"{record.where}, row {row.number}"
+
+
+def _place(offset: int, row: int | None) -> str:
+    return f"its source offset {offset}" if row is None else f"row {row} of its source offset {offset}"
+
+
+def _batches(events: Iterable[tuple[Record, Row]]) -> Iterator[list[tuple[Record, Row]]]:
+    iterator = iter(events)
     while batch := list(islice(iterator, BATCH)):
         yield batch
 

@@ -36,12 +36,13 @@ class Labels:
         """The good labels among all *records* of the partition, which begin at offset *start*."""
         topic = self._contract.topics["labels"]
         labels: list[Label] = []
-        unseen = {offset for source, offset in self._outcomes.letters if source == topic and offset >= start}
+        unseen = {offset for source, offset, _ in self._outcomes.letters if source == topic and offset >= start}
         for record in records:
             self._check.checked += 1
             self.last = record.offset
-            unseen.discard(record.offset)
-            letters = self._outcomes.letters.get((topic, record.offset), [])
+            letters = self._outcomes.letters.get((topic, record.offset, None), [])
+            if letters:
+                unseen.discard(record.offset)
             for letter in letters:
                 check_original(self._letters_check, letter, record)
             if len(letters) > 1 and not self._copies:

@@ -31,6 +31,8 @@ REASONS = frozenset(
 )
 SOURCE_HEADERS = ("source-topic", "source-partition", "source-offset")
 NUMBER = (int, float)
+ROWS_MAX = 1 << 16
+"""Rows that a record may have."""
 
 
 class Source(NamedTuple):
@@ -39,6 +41,8 @@ class Source(NamedTuple):
     topic: str
     partition: int
     offset: int
+    row: int | None = None
+    """Which row of it, where a record holds several events."""
 
 
 @dataclass(slots=True)
@@ -82,6 +86,8 @@ class DeadLetter(NamedTuple):
     truncated: bool
     original_size: str | None
     original_sha256: str | None
+    row: bytes | None = None
+    """The value itself, if it is of one row of a record: it is another than the record's."""
 
 
 def digest(value: bytes | None) -> str:
@@ -107,14 +113,17 @@ def source_of(headers: dict[str, str]) -> Source | None:
 
 
 def named_source(headers: dict[str, str], prefix: str) -> Source | None:
-    """The coordinates that the headers `<prefix>-topic`, `-partition` and `-offset` name, likewise."""
+    """The coordinates that the headers `<prefix>-topic`, `-partition`, `-offset` and `-row` name, likewise."""
     names = [f"{prefix}-{name}" for name in ("topic", "partition", "offset")]
     if not any(name in headers for name in names):
         return None
     topic, partition, offset = (headers.get(name, "") for name in names)
     if not topic or not partition.isdecimal() or not offset.isdecimal():
         raise ValueError(f"source coordinates are {topic!r}, {partition!r}, {offset!r}")
-    return Source(sys.intern(topic), int(partition), int(offset))
+    row = headers.get(f"{prefix}-row")
+    if row is not None and not (row.isdecimal() and int(row) < ROWS_MAX):
+        raise ValueError(f"the row of a record is {row!r}")
+    return Source(sys.intern(topic), int(partition), int(offset), None if row is None else int(row))
 
 
 def parse_prediction(contract: Contract, record: Record) -> Prediction:
@@ -170,7 +179,8 @@ def _check_ours(contract: Contract, content: dict[str, Any], headers: dict[str, 
     _must(type(content["id"]) is str, "id is no text")
     _must("scored_at" in content and "model" in content, "model or scored_at is missing")
     _must("model-sha256" in headers, "header model-sha256 is missing")
-    _must("source-row" not in headers, "header source-row, although records are single events")
+    is_row = contract.encoding == "arrow"
+    _must(is_row == ("source-row" in headers), "header source-row belongs to events that are rows of records")
     _must((contract.task == "binary") == ("score" in content), "score belongs to binary tasks")
     _must((contract.task == "multiclass") == ("scores" in content), "scores belong to multiclass tasks")
 
@@ -203,14 +213,20 @@ def parse_dead_letter(record: Record) -> DeadLetter:
         truncated="truncated" in headers,
         original_size=headers.get("size"),
         original_sha256=headers.get("sha256"),
+        row=record.value if source.row is not None else None,
     )
+
+
+def check_reason(check: Check, letter: DeadLetter) -> None:
+    """The dead letter has one of the public reasons."""
+    if letter.reason not in REASONS:
+        check.violation("unknown_reason", letter.where, f"reason {letter.reason!r}")
 
 
 def check_original(check: Check, letter: DeadLetter, original: Record) -> None:
     """The dead letter carries its original's partition, key and bytes, whole or cut and described."""
     value = original.value or b""
-    if letter.reason not in REASONS:
-        check.violation("unknown_reason", letter.where, f"reason {letter.reason!r}")
+    check_reason(check, letter)
     if not letter.truncated:
         if letter.key != original.key:
             check.violation("altered_key", letter.where, f"key {letter.key!r}, of {original.where} {original.key!r}")

@@ -118,7 +118,7 @@ def replay(  # noqa: PLR0913  # the flags of a command
 ) -> None:
     """Send the original bytes again: same topic, same partition, same key, as new events.
 
-    Of a row of an Arrow record that is a record of this row alone; its neighbours, which had outcomes, do not come again.
+    Of a row of an Arrow record that is a record of this row alone: its neighbours had outcomes of their own.
 
     Mend the contract or the sender first. A replayed record is scored by the version in force now, and one that is
     replayed twice is scored twice. Exit code 1 when some of the chosen could not be replayed.

@@ -46,7 +46,7 @@ class Window:
     """Between which moments a rate is taken."""
 
     n: int
-    """Records on the topic: from a fifth of them until the last."""
+    """Events on the topic: from a fifth of them until the last."""
     warm_up_s: float
     """Time after the first prediction at which it begins even if there is no fifth yet."""
     longest_s: float
@@ -72,10 +72,10 @@ def measure(running: Running, cluster: Cluster, job: Job, window: Window) -> Rat
     seconds, cpu_s, events = time.monotonic() - began_s, cpu_seconds(running.pid) - began_cpu_s, written() - began
     allowed = n + max(MARKERS[0] * n, MARKERS[1]) if job.system == OURS_EXACTLY_ONCE else n
     if written() > allowed:
-        raise Unfit(f"{job.system} wrote {written()} predictions for {n} records\n{running.last_lines()}")
+        raise Unfit(f"{job.system} wrote {written()} predictions for {n} events\n{running.last_lines()}")
     if events <= 0:
         done = began >= n
-        why = f"{n} records were too few" if done else f"nothing was predicted for {seconds:.1f} s"
+        why = f"{n} events were too few" if done else f"nothing was predicted for {seconds:.1f} s"
         raise Unfit(f"{job.system}: {why}\n{running.last_lines()}")
     return Rate(
         events=events,
@@ -88,7 +88,7 @@ def measure(running: Running, cluster: Cluster, job: Job, window: Window) -> Rat
 
 def compare(cluster: Cluster, job: Job, scoring: Scoring) -> None:
     """Unfit unless the first predictions of *job* say what a scoring of their records here says."""
-    records = cluster.sample(job.features, N_COMPARED)
+    records = cluster.sample(job.features, -(-N_COMPARED // job.workload.rows_per_record))
     values = scoring.score([r.value() or b"" for r in records], [r.timestamp()[1] for r in records])
     expected = {answer["id"]: answer for answer in map(json.loads, values)}
     predictions = [json.loads(message.value() or b"") for message in cluster.sample(job.predictions, N_COMPARED)]

@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from app.columns import RecordColumns
-from app.features import BatchDecoder, Contract
+from app.features import Contract, decoder_of
 from app.feedback.decode import decode_predictions
 from app.feedback.ledger import Ledger
 from app.feedback.store import RocksdictStore
@@ -72,8 +72,9 @@ class Stopwatch:
 
 
 def batches(workload: Workload, size: int, n: int) -> Iterator[list[Record]]:
-    """*n* batches of *size* feature records of one partition, a millisecond for every fifty."""
+    """*n* batches of *size* events of one partition, a millisecond for every fifty records."""
     make = workload.record_maker()
+    size = max(1, size // workload.rows_per_record)
     for start in range(0, size * n, size):
         yield [
             Fetched("features", 0, offset, 1_700_000_000_000 + offset // 50, *make(offset), ())
@@ -99,10 +100,10 @@ def run(workload: Workload, size: int, n: int, folder: Path) -> dict[str, list[f
     path.write_text(workload.contract(PIPELINE, "features"))
     loaded = Contract.load(path)
     scorer = Scorer.load(workload.trained_model().read_bytes(), loaded, version=1, sha256="0" * 64)
-    decoder, rows = BatchDecoder(loaded), dict[str, bytes]()
+    decoder, rows = decoder_of(loaded, max_record_bytes=1 << 20), dict[str, bytes]()
     tallies = Tallies(rows, loaded, 0)
     ledger = Ledger(RocksdictStore(folder / "ledger"), loaded, waypoints=tallies.waypoints())
-    watch = Stopwatch()
+    watch, n_seen = Stopwatch(), 0
     for records in batches(workload, size, n):
         watch.start()
         decoded = decoder.decode(records)
@@ -117,13 +118,14 @@ def run(workload: Workload, size: int, n: int, folder: Path) -> dict[str, list[f
         built(scored.predictions)
         watch.lap("pack for sending")
         back: list[Record] = [
-            Fetched("stages.predictions", 0, r.offset, made.timestamp_ms, made.key, made.value, made.headers)
-            for r, made in zip(records, scored.predictions, strict=True)
+            Fetched("stages.predictions", 0, offset, made.timestamp_ms, made.key, made.value, made.headers)
+            for offset, made in enumerate(scored.predictions, n_seen)
         ]
+        n_seen += len(back)
         watch.start()
         seen, _ = decode_predictions(back, loaded, max_record_bytes=1 << 20)
         watch.lap("feedback: decode predictions")
-        contributions = ledger.add_predictions(seen, records[-1].offset + 1)
+        contributions = ledger.add_predictions(seen, n_seen)
         watch.lap("feedback: ledger")
         tallies.apply(contributions, ledger.positions, event_time_s=ledger.event_time_s)
         watch.lap("feedback: tallies")
@@ -137,13 +139,13 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="benchmarks.stages", description="Processor time per event, by stage.")
     parser.add_argument("--workload", choices=WORKLOADS, default="a", help="which records and model (a)")
-    parser.add_argument("--batch", type=int, default=4000, help="records in a batch (4,000)")
+    parser.add_argument("--batch", type=int, default=4000, help="events in a batch (4,000)")
     parser.add_argument("--batches", type=int, default=50, help="how many batches (50)")
     arguments = parser.parse_args()
     workload = WORKLOADS[arguments.workload]
     with tempfile.TemporaryDirectory(prefix="faust-onnx-bench-") as folder:
         took_s = run(workload, arguments.batch, arguments.batches, Path(folder))
-    title = f"({workload.letter}) {workload.about}; batches of {arguments.batch:,}"
+    title = f"({workload.letter}) {workload.about}; batches of {arguments.batch:,} events"
     table = Table("stage", "median µs/event", "last µs/event", title=title)
     for stage, laps_s in took_s.items():
         table.add_row(

@@ -39,6 +39,8 @@ FOR_ALL = "a"
 """Letters of the workloads that all systems run."""
 IN_BATCHES = "be"
 """Of those that all run but the ones that take one record after the other; on the rest those do that run everywhere."""
+OF_ROWS = (OURS, OURS_EXACTLY_ONCE, LOOP, "confluent-loop")
+"""Systems that make many predictions of one record."""
 COMMAND = (sys.executable, str(Path(sys.executable).with_name("faust-onnx")))
 
 
@@ -85,6 +87,8 @@ class Job:
 
 def systems_on(workload: Workload) -> tuple[str, ...]:
     """The systems that are compared on *workload*."""
+    if workload.rows_per_record > 1:
+        return OF_ROWS
     if workload.letter in FOR_ALL:
         return SYSTEMS
     if workload.letter in IN_BATCHES:

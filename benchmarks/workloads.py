@@ -5,6 +5,7 @@
     c  mixed columns, four of them texts            one-hot encoded inside the model, then the same trees
     d  the same records as a, a network of 1 MB     what is left when the model costs most
     e  784 numbers in a list, a small network       the shape that Crayfish published; about 4.5 kB a record
+    f  the 30 numbers in Arrow, logistic regression 1,000 rows to a record, a prediction for each: (b) without the JSON
 
 Models are trained when they are first asked for, in seconds, and kept in the cache.
 """
@@ -30,6 +31,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from app.embedded.fetch import cache_dir
+from benchmarks.arrow_records import stream_maker
 from benchmarks.peers.scoring import N_FEATURES, N_PIXELS, NUMBERS, TEXTS
 
 if TYPE_CHECKING:
@@ -65,12 +67,15 @@ class Workload(ABC):
     recipe: str
     """Names what the model is made of beside scikit-learn: another recipe is another model in the cache."""
     n_records: int
-    """Records on the topic of a full run."""
+    """Events on the topic of a full run."""
+    rows_per_record: int = 1
+    """Events in each record."""
     n_distinct: int = 20_000
     """Distinct bodies of records; ids are distinct for every record."""
 
     shape: ClassVar[str]
-    """What a peer must know to decode: `named`, `mixed` or `vector`, see benchmarks/peers/scoring.py."""
+    """What a peer must know to decode: `named`, `mixed`, `vector` or `rows`, see benchmarks/peers/scoring.py."""
+    encoding: ClassVar[str] = "json"
     classes: ClassVar[tuple[int, ...]] = (0, 1)
 
     @property
@@ -105,6 +110,7 @@ class Workload(ABC):
             f'task = "{"binary" if len(self.classes) == 2 else "multiclass"}"',
             f"classes = {list(self.classes)}",
             'id_field = "id"',
+            f'encoding = "{self.encoding}"',
             f"label_horizon_s = {label_horizon_s}",
             "windows_s = [60, 3600]",
             f'topics.features = "{features_topic}"',
@@ -158,6 +164,21 @@ class Named(Workload):
             n, self.n_features, n_informative=informative, n_redundant=redundant, random_state=SEED
         )
         return rows.astype(np.float32), classes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rows(Named):
+    """The same numbers as 32-bit columns, many events to a record."""
+
+    shape: ClassVar[str] = "rows"
+    encoding: ClassVar[str] = "arrow"
+
+    def record_maker(self) -> Callable[[int], tuple[bytes, bytes]]:
+        """A function from a record's number to its key and value; the ids in it are `e-<number of the event>`."""
+        rows, _ = self._cases(self.n_distinct)
+        keys = [b"account-%d" % number for number in range(N_KEYS)]
+        value_of = stream_maker(self.names, np.round(rows, 4), self.rows_per_record)
+        return lambda number: (keys[number % N_KEYS], value_of(number))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -302,6 +323,14 @@ WORKLOADS: Mapping[str, Workload] = {
             recipe=f"{N_PIXELS} network 32 32 32 {SEED}",
             n_records=150_000,
             n_distinct=1000,
+        ),
+        Rows(
+            letter="f",
+            about="30 numbers in Arrow record batches of 1,000 rows, logistic regression",
+            estimator=LogisticRegression,
+            recipe=f"{N_FEATURES} logistic {SEED}",
+            n_records=3_000_000,
+            rows_per_record=1000,
         ),
     )
 }

@@ -24,12 +24,12 @@ async def run(broker: str, features: str, predictions: str, group: str, scoring:
     producer = AIOKafkaProducer(bootstrap_servers=broker, acks="all", max_batch_size=1 << 20, linger_ms=0)
     async with consumer, producer:
         while True:
-            fetched = await consumer.getmany(timeout_ms=200, max_records=4000)
+            fetched = await consumer.getmany(timeout_ms=200, max_records=scoring.records_max)
             sent = []
             for tp, records in fetched.items():
                 values = scoring.score([r.value for r in records], [r.timestamp for r in records])
                 builder = producer.create_batch()
-                for record, value in zip(records, values, strict=True):
+                for record, value in zip(scoring.spread(records), values, strict=True):
                     if builder.append(key=record.key, value=value, timestamp=record.timestamp) is None:  # it is full
                         sent.append(await producer.send_batch(builder, predictions, partition=tp.partition))
                         builder = producer.create_batch()

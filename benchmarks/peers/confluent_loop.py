@@ -31,7 +31,7 @@ def run(broker: str, features: str, predictions: str, group: str, scoring: Scori
     producer = Producer({"bootstrap.servers": broker, "acks": "all", "linger.ms": 5, "batch.size": 1 << 20})
     consumer.subscribe([features])
     while True:
-        records = consumer.consume(4000, timeout=0.2)
+        records = consumer.consume(scoring.records_max, timeout=0.2)
         if not records:
             continue
         for record in records:
@@ -39,16 +39,21 @@ def run(broker: str, features: str, predictions: str, group: str, scoring: Scori
                 raise KafkaException(record.error())
         timestamps_ms = [record.timestamp()[1] for record in records]
         values = scoring.score([record.value() or b"" for record in records], timestamps_ms)
-        for record, value, timestamp_ms in zip(records, values, timestamps_ms, strict=True):
+        for record, value in zip(scoring.spread(records), values, strict=True):
             # produce_batch is faster by a little, but carries no timestamps
-            producer.produce(
-                predictions,
-                value,
-                record.key(),
-                partition=record.partition() or 0,
-                on_delivery=check,
-                timestamp=timestamp_ms,
-            )
+            while True:
+                try:
+                    producer.produce(
+                        predictions,
+                        value,
+                        record.key(),
+                        partition=record.partition() or 0,
+                        on_delivery=check,
+                        timestamp=record.timestamp()[1],
+                    )
+                    break
+                except BufferError:  # more rows than its queue takes
+                    producer.poll(0.1)
         producer.flush()
         consumer.commit(asynchronous=False)
 

@@ -6,6 +6,7 @@ fifth longer for 30 numbers, and twice as long for 784.
     named   {"id", "feature_00", ..., "feature_29"}: one matrix, two classes
     mixed   {"id", eight numbers, four texts}: a column for each, two classes
     vector  {"id", "x": [784 numbers]}: one matrix, ten classes
+    rows    an Arrow IPC stream of `id` and the columns of named, read with pyarrow: one matrix, two classes
 """
 
 from __future__ import annotations
@@ -76,19 +77,33 @@ class Scoring:
     """A loaded model; `score` turns the values of records into the values of predictions."""
 
     def __init__(self, model: Path, shape: str = "named") -> None:
-        """*shape*: `named`, `mixed` or `vector`, as above."""
+        """*shape*: `named`, `mixed`, `vector` or `rows`, as above."""
         options = ort.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         self._session = ort.InferenceSession(os.fspath(model), options, providers=["CPUExecutionProvider"])
-        self._decode = DECODERS[shape]
+        self._decode = DECODERS.get(shape, _named)
         self._encode = msgspec.json.Encoder().encode
         self._answer = _of_many if shape == "vector" else _of_two
+        self._has_rows = shape == "rows"
+        self.records_max = 16 if self._has_rows else 4000
+        """How many records to take at once."""
+        self._n_rows: list[int] = []
 
     def score(self, values: Sequence[bytes], timestamps_ms: Sequence[int]) -> list[bytes]:
-        """One prediction, encoded, for each of *values*; *timestamps_ms* are those of the records."""
-        ids, feeds = self._decode(values)
+        """One prediction, encoded, for each of *values* or of their rows; *timestamps_ms* are those of the records."""
+        if self._has_rows:
+            self._n_rows, ids, feeds = _rows(values)
+            timestamps_ms = self.spread(timestamps_ms)
+        else:
+            ids, feeds = self._decode(values)
         (probabilities,) = self._session.run(["probabilities"], feeds)
         return [self._encode(prediction) for prediction in self._answer(ids, probabilities, timestamps_ms)]
+
+    def spread(self, records: Sequence[Any]) -> Sequence[Any]:
+        """Each of the *records* that were scored last as often as it has predictions."""
+        if not self._has_rows:
+            return records
+        return [record for record, n in zip(records, self._n_rows, strict=True) for _ in range(n)]
 
 
 _decode_named = msgspec.json.Decoder(Named).decode
@@ -124,6 +139,22 @@ def _vector(values: Sequence[bytes]) -> Decoded:
         ids.append(event.id)
         rows.append(_pack_vector(*event.x))
     return ids, {"features": np.frombuffer(b"".join(rows), np.float32).reshape(-1, N_PIXELS)}
+
+
+def _rows(values: Sequence[bytes]) -> tuple[list[int], list[str], Feeds]:
+    """How many rows each of *values* has, and what all of them have."""
+    from pyarrow import ipc  # noqa: PLC0415 - the environment of the guests has none
+
+    counts, ids, parts = [], [], []
+    for value in values:
+        table = ipc.open_stream(value).read_all()
+        counts.append(table.num_rows)
+        ids += table.column("id").to_pylist()
+        matrix = np.empty((table.num_rows, N_FEATURES), np.float32)
+        for at, name in enumerate(FEATURES):
+            matrix[:, at] = table.column(name).to_numpy()
+        parts.append(matrix)
+    return counts, ids, {"features": np.concatenate(parts)}
 
 
 DECODERS: dict[str, Callable[[Sequence[bytes]], Decoded]] = {"named": _named, "mixed": _mixed, "vector": _vector}

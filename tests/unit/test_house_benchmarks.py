@@ -8,9 +8,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from pyarrow import ipc
 
-from app.features import BatchDecoder, Contract
+from app.features import Contract, decoder_of
 from app.scoring import Scorer, score_batch
+from benchmarks import stages
 from benchmarks.background import Background
 from benchmarks.latency import percentile
 from benchmarks.memory import LABEL_EVERY, Sample, judged, label_maker
@@ -77,6 +79,26 @@ def test_records_have_ids_of_their_own_and_all_features() -> None:
     assert values[0] == values[2]
 
 
+def test_rows_have_ids_of_their_own_over_all_records() -> None:
+    """A record of many events has as many rows, and its key is that of all of them."""
+    workload = replace(WORKLOADS["f"], n_distinct=70, rows_per_record=30)
+    make = workload.record_maker()
+    tables = [ipc.open_stream(make(number)[1]).read_all() for number in (0, 2)]
+
+    assert [table.column("id").to_pylist()[::29] for table in tables] == [["e-0", "e-29"], ["e-60", "e-89"]]
+    assert tables[0].column_names == ["id", *FEATURES]
+    assert tables[1].column(FEATURES[0])[10] == tables[0].column(FEATURES[0])[0]
+
+
+@pytest.mark.parametrize("letter", "bf")
+def test_every_stage_can_be_measured_by_itself(letter: str, tmp_path: Path) -> None:
+    """Each has a time for each batch, records of one event and of many alike."""
+    took_s = stages.run(replace(WORKLOADS[letter], n_distinct=100), 2000, 3, tmp_path)
+
+    assert {len(laps_s) for laps_s in took_s.values()} == {3}
+    assert "feedback: ledger" in took_s
+
+
 def test_labels_carry_key_and_id_of_their_event() -> None:
     """So that the ledger can join them."""
     make = WORKLOADS["a"].record_maker()
@@ -97,7 +119,7 @@ def test_the_worker_takes_the_contract_of_the_benchmark(tmp_path: Path) -> None:
     assert tuple(feature.name for feature in loaded.features) == FEATURES
 
 
-@pytest.mark.parametrize("letter", "abce")
+@pytest.mark.parametrize("letter", "abcef")
 def test_ours_and_the_peers_score_alike(letter: str, tmp_path: Path) -> None:
     """By each contract no record is refused, and whoever scores it publishes the same; (d) has the records of (a)."""
     workload = replace(WORKLOADS[letter], n_distinct=50)
@@ -109,10 +131,11 @@ def test_ours_and_the_peers_score_alike(letter: str, tmp_path: Path) -> None:
     ]
     scorer = Scorer.load(model.read_bytes(), contract, version=1, sha256="0" * 64)
 
-    ours = score_batch(records, BatchDecoder(contract), lambda _: scorer, now_s=1.7e9)
+    ours = score_batch(records, decoder_of(contract, max_record_bytes=1 << 20), lambda _: scorer, now_s=1.7e9)
     peers = Scoring(model, workload.shape).score([r.value for r in records], [r.timestamp for r in records])
 
     assert not ours.dead_letters
+    assert len(peers) == 50 * workload.rows_per_record
     for mine, theirs in zip(ours.predictions, map(json.loads, peers), strict=True):
         assert agrees(json.loads(mine.value), theirs)
         assert json.loads(mine.value).keys() == theirs.keys()
@@ -148,6 +171,7 @@ def test_all_peers_run_where_the_field_is_compared() -> None:
     assert [systems_on(WORKLOADS[letter]) for letter in "be"] == [in_batches] * 2
     assert {"quix-streams", "bytewax", "kafka-streams-ort"} <= set(in_batches)
     assert [systems_on(WORKLOADS[letter]) for letter in "cd"] == [EVERYWHERE] * 2
+    assert set(systems_on(WORKLOADS["f"])) < set(EVERYWHERE)
 
 
 def test_each_round_begins_with_another_system() -> None:

@@ -219,7 +219,10 @@ class ArrowDecoder:
 
     def _joined(self, parts: list[_Part], rejected: list[Rejected]) -> DecodedBatch:
         places = self._places
-        if parts:
+        if len(parts) == 1:
+            [part] = parts
+            positions, rows, block, others = np.full(len(part.rows), part.position), part.rows, part.block, part.others
+        elif parts:
             positions = np.concatenate([np.full(len(part.rows), part.position) for part in parts])
             rows = np.concatenate([part.rows for part in parts])
             block = np.concatenate([part.block for part in parts])

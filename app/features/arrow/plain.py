@@ -133,7 +133,12 @@ def ids_of(array: Array, doubtful: Bools) -> list[str]:
     """The ids of all rows as texts."""
     values, valid = values_of(array)
     if isinstance(values, list):
-        lengths = np.fromiter(map(len, values), np.int64, len(values))
+        if array.column.kind == "text":
+            lengths = (
+                array.values[1:] - array.values[:-1]
+            )  # in bytes: what has too many characters has too many of them
+        else:
+            lengths = np.fromiter(map(len, values), np.int64, len(values))
         doubtful |= (lengths == 0) | (lengths > ID_MAX_CHARS)
     else:
         values = list(map(str, values.tolist()))

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from verify.contract import Contract, Feature
 from verify.decode import Event, Fault, Ticks, check_key, judge_event
-from verify.outcomes import ROWS_MAX, DeadLetter
+from verify.outcomes import ROWS_MAX, DeadLetter, digest
 from verify.read import Record
 from verify.report import CannotCheck, Check
 
@@ -53,6 +53,9 @@ def check_row_alone(check: Check, letter: DeadLetter, record: Record, row: Row) 
     if letter.key != record.key and not letter.truncated:
         check.violation("altered_key", letter.where, f"key {letter.key!r}, of {record.where} {record.key!r}")
     if letter.truncated:
+        whole = str(len(record.value or b"")), digest(record.value)
+        if not letter.size and (letter.original_size, letter.original_sha256) != whole:
+            check.violation("altered_bytes", letter.where, f"size or sha256 are not those of {record.where}")
         return
     try:
         batches = _read(letter.row)

@@ -20,8 +20,8 @@ class Decoder(Protocol):
     def decode(self, records: Sequence[Record]) -> DecodedBatch:
         """What is good as arrays, the rest with its reasons; the order is kept."""
 
-    def alone(self, record: Record, row: int) -> bytes:
-        """One *row* of a *record* that has rows, as a value that a record of its own could have."""
+    def alone(self, record: Record, row: int) -> bytes | None:
+        """One *row* of a *record* that has rows, as a value of a record of its own; None if that would be too much."""
 
 
 def decoder_of(contract: Contract, *, max_record_bytes: int) -> Decoder:

@@ -73,7 +73,7 @@ class BatchDecoder:
             self.contract, kept=kept, ids=read.ids, event_at_s=read.event_at_s, rows=rows, rejected=rejected
         )
 
-    def alone(self, record: Record, row: int) -> bytes:
+    def alone(self, record: Record, row: int) -> bytes | None:
         """A JSON record is one event and has no rows."""
         raise TypeError(f"{record.topic}-{record.partition} at {record.offset} has no row {row}")
 

@@ -10,6 +10,7 @@ import json
 import math
 import re
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from app.errors import InvalidRecord, Reason
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
     from app.features.contract import Contract, FieldPath
     from app.records import Record
+
+    Lookup = Callable[[FieldPath], Any]
+    """From a path to the raw value there, None where there is none; InvalidRecord(WRONG_TYPE) as `field` has it."""
 
 TIME_UNITS_PER_S = {"s": 1.0, "ms": 1e3, "us": 1e6}
 LATEST_S = 253_402_300_800.0
@@ -48,7 +52,8 @@ def decode_record(contract: Contract, record: Record, *, max_record_bytes: int) 
     """*record* by *contract*; InvalidRecord with the first of its faults."""
     check_key_size(record)
     event = parse_object(record.value, max_record_bytes=max_record_bytes)
-    return judge_event(contract, event, record, default_id=f"{record.topic}-{record.partition}-{record.offset}")
+    default_id = f"{record.topic}-{record.partition}-{record.offset}"
+    return judge_event(contract, partial(field, event), record, default_id=default_id)
 
 
 def check_key_size(record: Record) -> None:
@@ -141,22 +146,23 @@ def parse_time_s(raw: Any, time_format: str) -> float | None:
 
 def judge_event(
     contract: Contract,
-    event: dict[str, Any],
+    at: Lookup,
     record: Record,
     *,
     default_id: str,
     parse_time: Callable[[Any, str], float | None] = parse_time_s,
 ) -> DecodedRecord:
-    """The *event* that *record* holds by *contract*; InvalidRecord with the first of its faults.
+    """An event of *record* by *contract*; InvalidRecord with the first of its faults.
 
-    default_id: its id if the contract names no field for that; parse_time: what makes epoch seconds of its time.
+    at: from a path to the raw value there; default_id: the event's id if the contract names no field for that;
+    parse_time: what makes epoch seconds of its time.
     """
-    id_ = default_id if contract.id_path is None else _text(event, contract.id_path)
-    _check_key(contract, event, record)
-    event_at_s = _event_time(contract, event, record, parse_time)
+    id_ = default_id if contract.id_path is None else _text(at, contract.id_path)
+    _check_key(contract, at, record)
+    event_at_s = _event_time(contract, at, record, parse_time)
     values: list[Any] = []
     for feature in contract.features:
-        raw = field(event, feature.path)
+        raw = at(feature.path)
         if raw is not None:
             values.append(feature_value(feature, raw))
         elif feature.missing == "reject":
@@ -166,10 +172,10 @@ def judge_event(
     return DecodedRecord(id_, event_at_s, tuple(values))
 
 
-def _text(event: dict[str, Any], path: FieldPath) -> str:
+def _text(at: Lookup, path: FieldPath) -> str:
     """The non-empty string or the integer at *path*, as text."""
     try:
-        raw = field(event, path)
+        raw = at(path)
     except InvalidRecord as error:
         raise InvalidRecord(Reason.BAD_ID, str(error)) from None
     if type(raw) is int:
@@ -182,11 +188,11 @@ def _text(event: dict[str, Any], path: FieldPath) -> str:
     raise InvalidRecord(Reason.BAD_ID, f"{_where(path)} {problem}; expected a non-empty string or an integer")
 
 
-def _check_key(contract: Contract, event: dict[str, Any], record: Record) -> None:
+def _check_key(contract: Contract, at: Lookup, record: Record) -> None:
     """A record without a key is let pass: it can be scored, and only its labels cannot find it."""
     if contract.key_path is None or record.key is None:
         return
-    text = _text(event, contract.key_path)
+    text = _text(at, contract.key_path)
     if text.encode() != record.key:
         raise InvalidRecord(
             Reason.BAD_ID,
@@ -195,12 +201,12 @@ def _check_key(contract: Contract, event: dict[str, Any], record: Record) -> Non
 
 
 def _event_time(
-    contract: Contract, event: dict[str, Any], record: Record, parse_time: Callable[[Any, str], float | None]
+    contract: Contract, at: Lookup, record: Record, parse_time: Callable[[Any, str], float | None]
 ) -> float:
     if contract.event_time_path is None or contract.event_time_format is None:
         return record.timestamp / 1000
     try:
-        raw = field(event, contract.event_time_path)
+        raw = at(contract.event_time_path)
     except InvalidRecord as error:
         raise InvalidRecord(Reason.BAD_TIME, str(error)) from None
     time_s = parse_time(raw, contract.event_time_format)

@@ -208,9 +208,11 @@ class PreparedBatch:
             if record.partition != partition or record.topic != topic:  # a batch is of one partition, as a rule
                 topic, partition = record.topic, record.partition
                 source = [("source-topic", topic.encode()), ("source-partition", b"%d" % partition)]
-            headers = [*source, ("source-offset", b"%d" % record.offset), digest]
-            if row != WHOLE:
-                headers.insert(-1, ("source-row", b"%d" % row))
+            offset = ("source-offset", b"%d" % record.offset)
+            if row == WHOLE:
+                headers = [*source, offset, digest]
+            else:
+                headers = [*source, offset, ("source-row", b"%d" % row), digest]
             made.append((position, row, new(OutRecord, (record.key, value, record.timestamp, headers))))
         return made
 

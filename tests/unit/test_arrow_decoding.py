@@ -1,6 +1,7 @@
 """Records that are Arrow streams: which rows are good, and why others, or whole records, are not."""
 
 import datetime as dt
+import hashlib
 import subprocess
 import sys
 
@@ -9,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from app.errors import Reason
-from app.features import WHOLE, decoder_of
+from app.features import WHOLE, dead_letter, decoder_of
 from app.features.arrow.stream import ROWS_MAX
 from tests.arrow_streams import rows_of, stream
 
@@ -277,6 +278,34 @@ def test_a_row_alone_has_its_columns_and_the_values_of_its_dictionaries(make_dec
         assert rows_of(decoder.alone(record, row)) == [content]
     with pytest.raises(IndexError):
         decoder.alone(record, 4)
+
+
+def test_rows_taken_out_of_a_record_are_bounded(make_decoder, make_record):
+    """Each has the schema again: where that is most of the record, the later rows are cut, and the record is named."""
+    decoder = make_decoder('{ name = "a", low = 0 }')
+    wide = {f"a column that nobody reads {n}": pa.nulls(2000) for n in range(500)}
+    value = stream({"a": pa.array([-1.0] * 2000, pa.float32())} | wide)
+    record = make_record(value, offset=4)
+    rejected = decoder.decode([record]).rejected
+    taken = [decoder.alone(record, each.row) for each in rejected]
+
+    kept = [each for each in taken if each is not None]
+    assert (len(rejected), len(rows_of(kept[-1]))) == (2000, 1)
+    assert sum(map(len, kept)) <= 32 * len(value) + len(kept[0])
+    assert len(kept) < 200
+    assert taken[len(kept) :] == [None] * (2000 - len(kept))
+    other = make_record(stream({"a": [-1.0]}))
+    assert decoder.alone(other, 0) is not None
+    assert decoder.alone(record, 0) is not None
+
+
+def test_a_row_that_is_cut_names_its_record(make_record):
+    """Its dead letter has no value, and tells size and digest of what it stands in."""
+    letter = dead_letter(make_record(b"whole", key=b"k"), Reason.WRONG_TYPE, "no", failed_at_s=1.0, row=7, value=None)
+    headers = dict(letter.headers)
+
+    assert (letter.key, letter.value, headers["source-row"], headers["size"]) == (b"k", b"", b"7", b"5")
+    assert headers["sha256"] == hashlib.sha256(b"whole").hexdigest().encode()
 
 
 def test_who_reads_json_does_not_load_the_arrow_reader():

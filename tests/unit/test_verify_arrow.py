@@ -117,6 +117,12 @@ def other_reason(made):
     made.amend("dead-letters", 0, 0, headers={"reason": b"wrong_type"})
 
 
+def cut_row(made):
+    """The dead letter of a row is cut to nothing, and names another record than its own."""
+    told = {"truncated": b"true", "size": b"7", "sha256": b"00"}
+    made.amend("dead-letters", 0, 0, value=b"", headers=told)
+
+
 def good_row(made):
     """A good row is a dead letter too."""
     event = made.records["features", 0][0]
@@ -129,7 +135,7 @@ SEEDS = {
     another_row: ("predictions", "wrong_id"), whole_record: ("dead_letters", "altered_bytes"),
     altered_row: ("dead_letters", "altered_bytes"), no_arrow: ("dead_letters", "altered_bytes"),
     other_key: ("dead_letters", "altered_key"), other_reason: ("dead_letters", "wrong_reason"),
-    good_row: ("outcomes", "both"),
+    cut_row: ("dead_letters", "altered_bytes"), good_row: ("outcomes", "both"),
 }  # fmt: skip
 
 
@@ -153,6 +159,15 @@ def test_a_copy_of_a_row_is_one_of_the_same_row():
     made = Rows()
     double(made)
     assert made.found(copies=True) == set()
+
+
+def test_a_row_that_is_cut_and_names_its_record_passes():
+    """Its letter has nothing of it, but the record can be found and told from others."""
+    made = Rows()
+    value = made.records["features", 0][0].value
+    told = {"truncated": b"true", "size": b"%d" % len(value), "sha256": hand_made.digest_of(value).encode()}
+    made.amend("dead-letters", 0, 0, value=b"", headers=told)
+    assert made.found() == set()
 
 
 def test_rows_need_the_library_that_reads_them(monkeypatch):

@@ -28,14 +28,18 @@ _INLINE = 12
 def row_alone(stream: Stream, row: int) -> bytes:
     """The *row* of *stream*, counted over its batches, as an Arrow IPC stream; IndexError if it has none."""
     for batch in stream.batches:
-        if 0 <= row - batch.first_row < batch.n_rows:
-            items = [raw_item(batch.columns[at], row - batch.first_row) for at in range(len(batch.columns))]
+        at = row - batch.first_row
+        if 0 <= at < batch.n_rows:
             break
     else:
         raise IndexError(f"there is no row {row}")
     written = _Body()
-    for column, value in zip(stream.schema.columns, items, strict=True):
-        written.put(column, [value])
+    for position, column in enumerate(stream.schema.columns):
+        plain = batch.columns.plain_bytes(position, at)
+        if plain is not None:
+            written.put_plain(plain)
+        else:
+            written.put(column, [raw_item(batch.columns[position], at)])
     messages = [_prefixed(stream.metadata)]
     for id_, column in stream.schema.dictionaries.items():
         values = _Body()
@@ -74,6 +78,11 @@ class _Body:
         self._views: list[int] = []
         self.dictionaries: dict[int, list[Any]] = {}
         """By id the values that indices were given for."""
+
+    def put_plain(self, value: bytes) -> None:
+        """Add the only value of a column of fixed bytes."""
+        self._nodes.append((1, 0))
+        self._buffers += (b"", value)
 
     def put(self, column: Column, items: list[Any]) -> None:
         """Add the *items* of a column."""
@@ -131,11 +140,18 @@ class _Body:
 
     def message(self, n_rows: int, *, dictionary: int | None = None) -> bytes:
         """The whole message: a record batch, or the batch of the values of a *dictionary*."""
-        places, body = [], bytearray()
+        places: list[tuple[int, int]] = []
+        parts: list[bytes] = []
+        n_body = 0
         for buffer in self._buffers:
-            places.append((len(body), len(buffer)))
-            body += buffer + bytes(-len(buffer) % 8)
-        return _prefixed(_metadata(n_rows, self._nodes, places, self._views, len(body), dictionary)) + bytes(body)
+            size = len(buffer)
+            places.append((n_body, size))
+            if size:
+                padding = -size % 8
+                parts += (buffer, bytes(padding))
+                n_body += size + padding
+        metadata = _metadata(n_rows, self._nodes, places, self._views, n_body, dictionary)
+        return b"".join((_prefixed(metadata), *parts))
 
 
 def _metadata(  # noqa: PLR0913, PLR0917 - the fields of the message
@@ -160,10 +176,11 @@ def _metadata(  # noqa: PLR0913, PLR0917 - the fields of the message
     struct.pack_into("<iIqhB", out, 40, 40 - 4, header - 44, n_body, _VERSION, 3 if dictionary is None else 2)
     struct.pack_into("<iIqB", out, 64, 64 - 16, batch - 68, dictionary or 0, 0)
     struct.pack_into("<iIqII", out, batch, batch - 26, 0, n_rows, 0, 0)
-    for field, vector, code in ((4, nodes, "qq"), (16, places, "qq"), (20, [(count,) for count in views], "q")):
+    for field, vector in ((4, nodes), (16, places), (20, [(count,) for count in views])):
         out += bytes((4 - len(out)) % 8)  # its length ends where its first element must begin
         struct.pack_into("<I", out, batch + field, len(out) - batch - field)
-        out += struct.pack("<I", len(vector)) + b"".join(struct.pack(f"<{code}", *each) for each in vector)
+        numbers = [number for each in vector for number in each]
+        out += struct.pack(f"<I{len(numbers)}q", len(vector), *numbers)
     return bytes(out)
 
 

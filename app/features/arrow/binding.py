@@ -47,6 +47,8 @@ class Binding(NamedTuple):
     features: tuple[Steps, ...]
     runs: tuple[Run, ...]
     """Floats that may be taken together."""
+    by_path: dict[FieldPath, tuple[Steps, bool]]
+    """The same by path, with whether NaN is missing there."""
 
 
 def bind(contract: Contract, places: Places, schema: Schema, *, has_key: bool) -> Binding:
@@ -62,7 +64,10 @@ def bind(contract: Contract, places: Places, schema: Schema, *, has_key: bool) -
         for position, (feature, steps) in enumerate(zip(contract.features, features, strict=True))
         if feature.dtype == "float" and len(steps) == 1 and schema.columns[steps[0]].kind == "float"
     ]
-    return Binding(id_, key, time, features, runs_of(floats))
+    own = ((contract.id_path, id_), (contract.key_path, key), (contract.event_time_path, time))
+    by_path = {path: (steps, False) for path, steps in own if path is not None and steps is not None}
+    by_path |= {f.path: (steps, f.missing == "nan") for f, steps in zip(contract.features, features, strict=True)}
+    return Binding(id_, key, time, features, runs_of(floats), by_path)
 
 
 def array_at(batch: Batch, steps: Steps) -> Array:

@@ -30,10 +30,12 @@ if TYPE_CHECKING:
     from app.features.arrow.rows import Block
     from app.features.arrow.schema import Schema
     from app.features.arrow.stream import Batch
-    from app.features.contract import Contract
+    from app.features.contract import Contract, FieldPath
     from app.records import Record
 
 MAX_RECORD_BYTES = 1 << 20
+ALONE_TIMES, ALONE_MIN_BYTES = 32, 256 << 10
+"""Rows taken out of a record one by one may have so many times its bytes together, or so many."""
 _BINDINGS_MAX = 32
 
 
@@ -62,6 +64,8 @@ class ArrowDecoder:
         self._bindings: OrderedDict[tuple[Schema, bool], Binding | InvalidRecord] = OrderedDict()
         self._read: tuple[bytes, Stream] | None = None
         """The record whose rows were last asked for, one by one."""
+        self._left = 0
+        """Bytes that further rows of it may have."""
 
     def decode(self, records: Sequence[Record]) -> DecodedBatch:
         """The good rows as arrays, the other rows and records with their reasons; the order is kept."""
@@ -81,12 +85,21 @@ class ArrowDecoder:
                     rejected += refused
         return self._joined(parts, rejected)
 
-    def alone(self, record: Record, row: int) -> bytes:
-        """The *row* of *record*, one that `decode` has read, as an Arrow IPC stream of its own."""
+    def alone(self, record: Record, row: int) -> bytes | None:
+        """The *row* of *record*, one that `decode` has read, as an Arrow IPC stream of its own.
+
+        None if the rows of this record that were asked for before are too many times as long as the record: each has
+        the schema again, so that a record made for it could fill the memory.
+        """
         value = record.value or b""
         if self._read is None or self._read[0] is not value:
             self._read = value, read_stream(value)
-        return row_alone(self._read[1], row)
+            self._left = max(ALONE_MIN_BYTES, ALONE_TIMES * len(value))
+        if self._left <= 0:
+            return None
+        alone = row_alone(self._read[1], row)
+        self._left -= len(alone)
+        return alone
 
     def _stream(self, record: Record) -> Stream:
         check_key_size(record)
@@ -194,28 +207,15 @@ class ArrowDecoder:
                 part.others[self._places.others[position]][at] = put
 
     def _exactly(self, record: Record, batch: Batch, binding: Binding, at: int) -> DecodedRecord:
-        """The row as the JSON object that it might have been, judged."""
-        contract = self.contract
-        event: dict[str, Any] = {}
-        named = [
-            (contract.id_path, binding.id, False),
-            (contract.key_path, binding.key, False),
-            (contract.event_time_path, binding.time, False),
-            *(
-                (f.path, steps, f.missing == "nan")
-                for f, steps in zip(contract.features, binding.features, strict=True)
-            ),
-        ]
-        for path, steps, may_be_nan in named:
-            if path is None or not steps:
-                continue
-            value = item(array_at(batch, steps), at)
-            inner = event
-            for step in path[:-1]:
-                inner = inner.setdefault(step, {})
-            inner[path[-1]] = _nan_is_missing(value) if may_be_nan else value
+        """The row judged as the JSON object that it might have been; its values are looked up as they are needed."""
+
+        def look_up(path: FieldPath) -> Any:
+            steps, may_be_nan = binding.by_path[path]
+            value = item(array_at(batch, steps), at) if steps else None
+            return _nan_is_missing(value) if may_be_nan else value
+
         default_id = f"{_prefix(record)}{batch.first_row + at}"
-        return judge_event(contract, event, record, default_id=default_id, parse_time=_parse_time)
+        return judge_event(self.contract, look_up, record, default_id=default_id, parse_time=_parse_time)
 
     def _joined(self, parts: list[_Part], rejected: list[Rejected]) -> DecodedBatch:
         places = self._places

@@ -67,6 +67,14 @@ class Columns:
             array = self._arrays[position] = load(self._columns[position], self._length, self._buffers)
         return array
 
+    def plain_bytes(self, position: int, row: int) -> bytes | None:
+        """What the plain column at *position* has in *row*; None if it is not plain, or has nulls."""
+        begin = int(self._data_at[position])
+        if begin < 0:
+            return None
+        size = self._columns[position].dtype.itemsize
+        return self._buffers.value[begin + row * size : begin + (row + 1) * size]
+
     def matrix(self, first: int, n: int, dtype: Any) -> npt.NDArray[Any] | None:
         """The *n* columns from *first* on, all of *dtype*, shape (n, rows); None if they do not lie like a matrix."""
         places = self._data_at[first : first + n]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -12,11 +12,22 @@ if TYPE_CHECKING:
 
     from app.errors import Reason
     from app.features.contract import Contract
-    from app.features.rows import Rows
-
 
 WHOLE = -1
 """In place of the number of a row: the record itself, not a row of it."""
+
+
+class Values(Protocol):
+    """The values of n good records, by feature and all together."""
+
+    def matrix(self) -> npt.NDArray[np.float32]:
+        """All features side by side, shape (n, contract.width); TypeError if one of them is a string."""
+
+    def column(self, position: int) -> npt.NDArray[Any]:
+        """The feature at *position*, shape (n, width): float32 (float, vector), int64, bool, or object (of str)."""
+
+    def select(self, indices: Sequence[int]) -> Values:
+        """The rows at *indices*."""
 
 
 class Rejected(NamedTuple):
@@ -46,7 +57,7 @@ class DecodedBatch:
         kept: list[int],
         ids: list[str],
         event_at_s: list[float],
-        rows: Rows,
+        rows: Values,
         rejected: list[Rejected],
         source_rows: npt.NDArray[np.int64] | None = None,
     ) -> None:

@@ -41,13 +41,23 @@ class RowFormat:
         """What stands for a record of which nothing is known yet."""
         self._fillers = tuple(_filler(feature) for feature in packed)
         self._pack = packer(packed)
-        self.pack: Callable[..., bytes] = self._pack if set(self._fillers) <= {None} else self._pack_or_fill
+        self.pack: Callable[..., bytes] = self._pack_or_fill
+        if all(filler is None for filler in self._fillers):
+            self.pack = self._pack
+        elif any(filler is True for filler in self._fillers):
+            self.pack = self._fill_and_pack
 
     def _pack_or_fill(self, *values: Any) -> bytes:
         try:
             return self._pack(*values)
         except REFUSALS:
             return self._pack(*map(_or_filler, values, self._fillers))
+
+    def _fill_and_pack(self, *values: Any) -> bytes:
+        """The same where a missing bool is true: no packer refuses None in the place of a bool, it becomes false."""
+        if None in values:
+            values = tuple(map(_or_filler, values, self._fillers))
+        return self._pack(*values)
 
     def row(self, values: Sequence[Any]) -> tuple[bytes, Texts]:
         """Numbers and texts of one record from a value per feature in contract order, None where it is missing."""

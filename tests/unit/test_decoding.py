@@ -296,6 +296,17 @@ def test_vectors_stand_in_the_matrix_in_contract_order(make_contract, make_recor
     assert decoder.decode([make_record({"b": 5, "a": 1, "v": [2, 3, 4]})]).matrix().tolist() == [[1, 2, 3, 4, 5]]
 
 
+@pytest.mark.parametrize("default", ["true", "false"])
+def test_a_missing_bool_is_what_the_contract_says(make_contract, make_record, default):
+    """Also true, although Python packs a bool that is not there as false."""
+    decoder = BatchDecoder(make_contract(f'{{ name = "b", dtype = "bool", default = {default} }}', '{ name = "f" }'))
+    decoded = decoder.decode(
+        [make_record({"f": 1}), make_record({"b": None, "f": 2}), make_record({"b": False, "f": 3})]
+    )
+
+    assert decoded.column("b").tolist() == [[default == "true"], [default == "true"], [False]]
+
+
 @pytest.mark.parametrize("n_numbers", [2, 1000])
 @pytest.mark.parametrize("features", [(), ('{ name = "a" }', '{ name = "s", dtype = "string" }')])
 def test_a_plain_record_is_not_judged_twice(make_contract, make_record, monkeypatch, features, n_numbers):

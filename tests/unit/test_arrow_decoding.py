@@ -260,6 +260,21 @@ def test_texts_that_are_no_utf8_refuse_the_record(make_decoder, make_record):
     assert reasons(decoder.decode([make_record(cut)])) == [(WHOLE, "not_json")]
 
 
+@pytest.mark.parametrize("index", [-1, 2, 127])
+def test_an_index_beyond_its_dictionary_refuses_the_record(make_decoder, make_record, index):
+    """In a column that is read or not; where the value is null the index means nothing."""
+    decoder = make_decoder('{ name = "a" }', '{ name = "s", dtype = "string", default = "q" }')
+    for name in ("s", "t"):
+        for last, refused in (("y", True), (None, False)):
+            words = pa.array([*"xyyxyxy", last]).dictionary_encode().cast(pa.dictionary(pa.int8(), pa.string()))
+            value = stream({"a": [1.0] * 8, name: words})
+            before = bytes([0, 1, 1, 0, 1, 0, 1])
+            at = value.index(before) + len(before)
+            broken = value[:at] + bytes([index % 256]) + value[at + 1 :]
+            decoded = decoder.decode([make_record(broken)])
+            assert reasons(decoded) == ([(WHOLE, "not_json")] if refused else [])
+
+
 def test_a_row_alone_has_its_columns_and_the_values_of_its_dictionaries(make_decoder, make_record):
     """Two columns of one dictionary, nested lists, decimals, dates and maps: of all there is what the row has."""
     words = pa.array(["x", "y", "z" * 20, None]).dictionary_encode()
@@ -269,6 +284,7 @@ def test_a_row_alone_has_its_columns_and_the_values_of_its_dictionaries(make_dec
             "n": pa.array([[{"p": ["q", None]}], [], None, [{"p": None}]]),
             "x": pa.array([1, 2, 3, None]).cast(pa.decimal128(30, 2)),
             "m": pa.array([[("k", 1)]] * 4, pa.map_(pa.string(), pa.int8())),
+            "l": pa.array([["x", None, "y"], [], None, ["y", "y"]], pa.list_(pa.dictionary(pa.int8(), pa.string()))),
             "t": pa.array([dt.date(2024, 1, 1)] * 4), "h": pa.array([b"12"] * 4, pa.binary(2)), "u": pa.nulls(4),
         }
     )  # fmt: skip

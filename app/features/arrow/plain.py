@@ -47,7 +47,10 @@ def put_runs(batch: Batch, binding: Binding, block: Block, doubtful: Bools) -> s
 
 
 def put_floats(feature: Feature, array: Array, out: Block, doubtful: Bools) -> None:
-    """Put the numbers of *feature* into *out*, shape (n, width); whether they are finite is asked of all at once."""
+    """Put the numbers of *feature* into *out*, shape (n, width); whether they are finite is asked of all at once.
+
+    What is missing and may not be becomes NaN, which is seen then.
+    """
     if feature.dtype == "vector":
         numbers, there, odd = floats_of(array, feature.width)
     else:
@@ -62,20 +65,11 @@ def put_floats(feature: Feature, array: Array, out: Block, doubtful: Bools) -> N
     if there is not None:
         filler = np.broadcast_to(np.asarray(filler_of(feature), np.float64), out.shape)
         np.copyto(out, filler, where=~there, casting="same_kind")
-        if feature.missing == "reject":
-            odd = _or(odd, ~np.all(there, axis=1))
     if feature.dtype == "vector" and array.valid is not None:
-        odd = _without_rows(feature, array.valid, out, odd)
+        out[~array.valid] = filler_of(feature)
+        odd = None if odd is None else odd & array.valid
     if odd is not None:
         doubtful |= odd
-
-
-def _without_rows(feature: Feature, valid: Bools, out: Block, odd: Bools | None) -> Bools:
-    """Put in what vectors that are null become, and say which rows are odd then."""
-    out[~valid] = filler_of(feature)
-    if feature.missing == "reject":
-        return ~valid if odd is None else odd | ~valid
-    return ~valid & valid if odd is None else odd & valid
 
 
 def put_other(feature: Feature, array: Array, doubtful: Bools) -> npt.NDArray[Any]:

@@ -19,7 +19,7 @@ from tests.workers import WorkerProcess
 WIDTH = 512
 SLOW_S_PER_EVENT = 0.0006
 OUTLASTED_S = 2
-OFFERED_PER_S, OVERLOAD_S = 4000.0, 60.0
+OFFERED_PER_S, OVERLOAD_S = 3000.0, 60.0
 RUN_S = 0.01
 CONSTANT = "app.transport.coordination:TRANSACTION_TIMEOUT_S"
 """No setting changes it: the test does so in the worker's process."""
@@ -141,9 +141,9 @@ async def _is_alive(run: Run, worker: WorkerProcess) -> None:
 async def _hold_down(run: Run, worker: WorkerProcess, seconds: float) -> None:
     """Let the worker have so little of the time that it scores a fifth of what is offered, by stopping it in between.
 
-    It is stopped for a second at most, as by a host that has too many to serve.
+    It is stopped for two seconds at most, as by a host that has too many to serve.
     """
-    topic, stop_s = run.pipeline.topics.features, 0.2
+    topic, stop_s = run.pipeline.topics.features, 0.5
     deadline = time.monotonic() + seconds
     last_s, last = time.monotonic(), await _committed(run, topic)
     while time.monotonic() < deadline:
@@ -154,7 +154,7 @@ async def _hold_down(run: Run, worker: WorkerProcess, seconds: float) -> None:
             await asyncio.sleep(RUN_S)
         now_s, now = time.monotonic(), await _committed(run, topic)
         per_s, last_s, last = (now - last) / (now_s - last_s), now_s, now
-        stop_s = min(1.0, max(0.1, stop_s * (1.5 if per_s > OFFERED_PER_S / 5 else 0.8)))
+        stop_s = min(2.0, max(0.1, stop_s * (2.0 if per_s > OFFERED_PER_S / 5 else 0.8)))
 
 
 async def _committed(run: Run, topic: str) -> int:

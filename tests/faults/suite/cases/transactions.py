@@ -113,7 +113,7 @@ async def _refuse(run: Run, codes: tuple[int, ...]) -> None:
         for n in range(max(len(codes), run.times(16))):
             await run.pause(0.0, 0.5)
             code = codes[n % len(codes)]
-            while not await _refused(run, _one(run, TRANSACTION), code):
+            while not await _refused(run, Api.INIT_PRODUCER_ID if n % 5 == 0 else _one(run, FREQUENT), code):
                 missed += 1
                 if missed > MISSED_MAX:
                     raise RunFailed(f"requests of transactions do not come: {missed} were waited for in vain")

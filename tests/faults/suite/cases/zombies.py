@@ -32,7 +32,7 @@ async def zombie(run: Run) -> None:
         second = await publish_second(run)
         await run.pause(0.5, 1.5)
         for turn in range(run.times(3)):
-            await _freeze(run, run.pipeline.topics.predictions, long=bool(run.seed % 2) and turn == 0, all_=turn == 2)
+            await _freeze(run, run.pipeline.topics.predictions, long=_is_long(run, turn), all_=turn == 2)
             await run.pause(0.5, 2.0)
         await second
         run.heal()
@@ -48,10 +48,15 @@ async def by_id_zombie(run: Run) -> None:
         second = await publish_second(run)
         await run.pause(0.5, 1.5)
         for turn in range(run.times(2)):
-            await _freeze(run, run.pipeline.topics.ledger, long=bool(run.seed % 2) and turn == 0)
+            await _freeze(run, run.pipeline.topics.ledger, long=_is_long(run, turn))
             await run.pause(0.5, 2.0)
         await second
         run.heal()
+
+
+def _is_long(run: Run, turn: int) -> bool:
+    """The first time of every other run at full length."""
+    return turn == 0 and run.scale >= 1 and bool(run.seed % 2)
 
 
 async def _freeze(run: Run, topic: str, *, long: bool, all_: bool = False) -> None:

@@ -17,12 +17,17 @@ def table_of(pipeline: str) -> str:
     return f"{pipeline}-tallies"
 
 
+def changelog_of(app_id: str, pipeline: str) -> str:
+    """The name of the topic in which these counts are durable."""
+    return f"{app_id}-{table_of(pipeline)}-changelog"
+
+
 async def widen_changelog(client: AIOKafkaAdminClient, app_id: str, pipeline: str, width: int) -> None:
     """Give an existing changelog at least *width* partitions, for a pipeline that has got more.
 
     What stands in it stays where it is, for rows go to the partition that they count. BrokerError if Kafka refuses.
     """
-    topic = f"{app_id}-{table_of(pipeline)}-changelog"
+    topic = changelog_of(app_id, pipeline)
     before = (await partition_counts(client, [topic])).get(topic, width)
     if before >= width:
         return

@@ -96,6 +96,8 @@ class FeedbackDesk:
             ledger, tallies = self._open(tp.partition)
             positions = ledger.positions
             counted = max(tallies.waypoints(), key=lambda at: (at.predictions, at.labels))
+            if counted == Positions():
+                self._tell_of_lost_counts(lane, first)
             for each, position, reached in (
                 (pair[0], positions.predictions, counted.predictions),
                 (pair[1], positions.labels, counted.labels),
@@ -135,6 +137,22 @@ class FeedbackDesk:
             log.warning("records were removed before they were counted", topic=tp.topic, partition=tp.partition,
                         from_offset=position, to_offset=first)  # fmt: skip
             self._counting.metrics.skipped(self.contract.name, tp.topic, first - position)
+
+    def _tell_of_lost_counts(self, lane: Lane, first: Mapping[TP, int | None]) -> None:
+        """Offsets are committed together with the counts: if there are offsets and no counts, the counts were lost."""
+        for tp, offset in lane.committed.items():
+            if not offset:
+                continue
+            earliest = first.get(tp) or 0
+            log.error(
+                "the counts of a partition are gone with their changelog: they are counted again from what is left",
+                topic=tp.topic,
+                partition=tp.partition,
+                counted_to_offset=offset,
+                from_offset=earliest,
+            )
+            if earliest:
+                self._counting.metrics.skipped(self.contract.name, tp.topic, earliest)
 
     async def close(self, revoked: AbstractSet[TP]) -> None:
         """Publish what is left to be published of *revoked* and close their ledgers and lanes."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from faust.types import TP
 
 from app.topology import stuck, topic_watch
+from app.topology.changelog import changelog_of
 from app.topology.continuity import Continuity
 from app.topology.jobs import Job
 from app.topology.leaving import Leaving
@@ -54,7 +55,9 @@ class Guards:
         predictions = {c.topics.features: c.topics.predictions for c in contracts.values()}
         self.continuity = Continuity(consumed, predictions, lambda: app.consumer, metrics)
         self.topics = TopicWatch(
-            settings.broker, [topic.name for contract in contracts.values() for topic in wanted_topics(contract)]
+            settings.broker,
+            [topic.name for contract in contracts.values() for topic in wanted_topics(contract)],
+            made_later=[changelog_of(settings.app_id, pipeline) for pipeline in contracts],
         )
 
     @property
@@ -79,6 +82,7 @@ class Guards:
     def assigned(self, partitions: AbstractSet[TP]) -> None:
         """The worker was given *partitions*; TopicsChanged if there were none of these when it began."""
         self._is_consuming = True
+        self.topics.there_are({topic for topic, _ in partitions})
         self.continuity.forget(partitions)  # what came while they were being revoked belongs to no one now
         for topic, partition in sorted(partitions):
             if partition >= self._widths.get(topic, partition + 1):

@@ -27,9 +27,12 @@ class TopicsChanged(FaustOnnxError):
 class TopicWatch:
     """Asks the brokers once in a while how many partitions the topics have, and compares with the first answer."""
 
-    def __init__(self, bootstrap: str, topics: Iterable[str]) -> None:
+    def __init__(self, bootstrap: str, topics: Iterable[str], made_later: Iterable[str] = ()) -> None:
+        """made_later: topics that may not be there when the worker begins; they are missed once they were seen."""
         self._bootstrap = bootstrap
-        self._topics = sorted(set(topics))
+        self._made_later = frozenset(made_later)
+        self._topics = sorted({*topics, *self._made_later})
+        self._awaited = set(self._made_later)
         self._known: dict[str, int] = {}
         self._missed: dict[str, int] = {}
         self._client: AIOKafkaAdminClient | None = None
@@ -49,14 +52,18 @@ class TopicWatch:
         """Compare the partition *counts* of the topics that there are with those known; TopicsChanged."""
         for topic in self._topics:
             if topic not in counts:
+                if topic in self._awaited:
+                    continue
                 self._missed[topic] = self._missed.get(topic, 0) + 1
                 if self._missed[topic] >= MISSED_LOOKS:
+                    remedy = "the next start" if topic in self._made_later else "`faust-onnx topics create`"
                     raise TopicsChanged(
-                        f"topic {topic} is gone. What was on it cannot be had again from here; `faust-onnx topics "
-                        "create` makes an empty one. See `A topic is gone or has changed` in docs/troubleshooting.md"
+                        f"topic {topic} is gone. What was on it cannot be had again from here; {remedy} makes an empty "
+                        "one. See `A topic is gone or has changed` in docs/troubleshooting.md"
                     )
                 continue
             self._missed.pop(topic, None)
+            self._awaited.discard(topic)
             known = self._known.setdefault(topic, counts[topic])
             if counts[topic] != known:
                 raise TopicsChanged(
@@ -64,6 +71,10 @@ class TopicWatch:
                     "go to other partitions from here on. See `A topic is gone or has changed` in "
                     "docs/troubleshooting.md, then start the workers again"
                 )
+
+    def there_are(self, topics: Iterable[str]) -> None:
+        """Note that these have been made: partitions of them were assigned."""
+        self._awaited.difference_update(topics)
 
     async def _counts(self) -> dict[str, int]:
         if self._client is None:

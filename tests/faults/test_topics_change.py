@@ -89,6 +89,38 @@ async def test_a_topic_that_is_deleted_ends_the_worker(which, pipeline, rng):
         await feeding
 
 
+async def test_a_changelog_that_is_deleted_ends_the_worker_and_the_next_one_counts_again(pipeline, rng, eventually):
+    """It says that the counts are gone and from where they are counted again, and what is missing for good.
+
+    Broken by watching the topics of the contract alone: the worker hangs in its next commit, and the next is silent.
+    """
+    one, worker = await running(pipeline, rng, 100)
+    changelog = f"app-{one.name}-{one.name}-tallies-changelog"
+
+    async def counted(worker, at_least):
+        _, answer = await worker.get("/api/performance")
+        return answer["total"].get("predicted", 0) >= at_least and answer["total"]["predicted"]
+
+    before = await eventually(lambda: counted(worker, 90))
+    await until(lambda admin: admin.delete_topics([changelog]), one.bootstrap)
+    assert await worker.wait(60) == 1, worker.tail()
+    assert f"topic {changelog} is gone" in last_word(worker)
+    await remove_records(one, one.topics.predictions, 10)
+
+    second = await one.start_worker().ready()
+    lost = [line for line in second.log.read_text().splitlines() if "gone with their changelog" in line]
+    assert len(lost) == 1, second.tail()
+    assert f"topic={one.topics.predictions}" in lost[0]
+    assert "from_offset=10 " in lost[0] + " "
+
+    async def recounted():
+        _, status = await second.get("/api/status")
+        told = status["pipelines"][one.name]["feedback"]["0"]
+        return told["positions"]["predictions"] >= before and told["remembered"] == before - 10
+
+    await eventually(recounted)
+
+
 async def test_records_that_retention_took_are_counted_and_told(pipeline, rng, read_all, eventually):
     """While no worker ran and while one held them back: it goes on from the earliest, and says what is missing."""
     one = pipeline(partitions=1)

@@ -129,6 +129,21 @@ def test_topics_are_compared_with_what_they_were():
         watch.compare({"a": 4, "b": 1})
 
 
+def test_a_topic_that_the_worker_makes_itself_is_missed_once_it_was_there():
+    """Before that it may be on its way, however long that takes."""
+    watch = TopicWatch("127.0.0.1:1", ["a"], made_later=["changelog"])
+    for _ in range(2 * MISSED_LOOKS):
+        watch.compare({"a": 2})
+    others = TopicWatch("127.0.0.1:1", ["a"], made_later=["changelog"])
+    watch.compare({"a": 2, "changelog": 2})
+    others.there_are({"changelog"})  # a partition of it was assigned
+    for each in (watch, others):
+        for _ in range(MISSED_LOOKS - 1):
+            each.compare({"a": 2})
+        with pytest.raises(TopicsChanged, match=r"topic changelog is gone.*the next start makes an empty one"):
+            each.compare({"a": 2})
+
+
 async def test_a_broker_that_does_not_answer_is_no_change():
     """It is asked again, on a new connection."""
     watch = TopicWatch("127.0.0.1:1", ["a"])

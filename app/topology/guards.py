@@ -13,7 +13,7 @@ from app.topology.changelog import changelog_of
 from app.topology.continuity import Continuity
 from app.topology.jobs import Job
 from app.topology.leaving import Leaving
-from app.topology.stuck import LoopWatch, Standing, StuckWatch, unfinished
+from app.topology.stuck import OPENING, OPENING_LEAST_S, LoopWatch, Standing, StuckWatch, unfinished, unopened
 from app.topology.topic_watch import TopicsChanged, TopicWatch
 from app.topology.topics import wanted_topics
 
@@ -49,7 +49,8 @@ class Guards:
             for topic in (topics.features, topics.predictions, topics.labels, *by_id):
                 consumed[topic] = pipeline
                 metrics.skipped(pipeline, topic, 0)
-        self.stuck = StuckWatch(settings.commit_stuck_s)
+        self._stuck = StuckWatch(settings.commit_stuck_s)
+        self._opening = StuckWatch(max(settings.commit_stuck_s, OPENING_LEAST_S), OPENING)
         self.loop = LoopWatch(settings.commit_stuck_s)
         self.leaving = Leaving(self._unfinished)
         predictions = {c.topics.features: c.topics.predictions for c in contracts.values()}
@@ -106,7 +107,18 @@ class Guards:
 
     async def _look(self) -> None:
         self.loop.turned()
-        self.stuck.look(self._unfinished())
+        self._stuck.look(self._unfinished())
+        self._opening.look(self._unopened())
+
+    def standstill(self) -> str | None:
+        """What has stood still for so long that the worker is not ready."""
+        return self._stuck.reason() or self._opening.reason()
+
+    def _unopened(self) -> dict[TP, Standing]:
+        if not self._is_consuming:
+            return {}
+        recovery = self._app.tables.recovery
+        return unopened(self._app.consumer, {tp: recovery.active_offsets[tp] or 0 for tp in recovery.active_tps})
 
     def _unfinished(self) -> dict[TP, Standing]:
         if not self._is_consuming:

@@ -6,6 +6,7 @@
     limit         still the same                    the worker ends; others take its partitions over
 
 A partition that is held back for want of a model has nothing in flight, and one that waits for records neither.
+Partitions that were assigned and do not open (no lane is taken, no table recovered) end the worker alike.
 """
 
 from __future__ import annotations
@@ -33,7 +34,29 @@ _STEP_MAX_S = 2 * LOOK_EVERY_S
 
 
 class CommitStuck(FaustOnnxError):
-    """Batches are in flight, and nothing was committed for longer than `commit_stuck_s`."""
+    """What the worker has begun has stood still for longer than `commit_stuck_s`."""
+
+
+class Told(NamedTuple):
+    """How a standstill is told of."""
+
+    what: str
+    advice: str
+
+
+IN_FLIGHT = Told(
+    "batches are in flight, but nothing was committed",
+    "Kafka does not take what the worker writes, or a model takes so long: look at the brokers and at "
+    "`min.insync.replicas`, or give FAUST_ONNX_COMMIT_STUCK_S more than a batch takes. No record is lost: start the "
+    "worker again",
+)
+OPENING = Told(
+    "partitions were assigned, but are not open, and nothing of their changelogs was read",
+    "Kafka does not let the worker take its lanes, or does not give the changelogs: look at the brokers. No record is "
+    "lost: start the worker again",
+)
+OPENING_LEAST_S = 30.0
+"""Opening waits for coordinators, also where `commit_stuck_s` is meant for batches that take a second."""
 
 
 class Standing(NamedTuple):
@@ -62,12 +85,27 @@ def unfinished(consumer: Consumer, in_lanes: Collection[str]) -> dict[TP, Standi
     return found
 
 
+def unopened(consumer: Consumer, recovered: Mapping[TP, int]) -> dict[TP, Standing]:
+    """The partitions that were assigned and are not open; any progress of any of them moves all of them.
+
+    recovered: by changelog partition up to which offset it was read; where there is none, all that is assigned counts.
+    """
+    if not consumer.is_opening:
+        return {}
+    total = sum(recovered.values())
+    places = recovered or dict.fromkeys(consumer.assignment(), 0)
+    return {tp: Standing(max(0, offset), total) for tp, offset in places.items()}
+
+
 class StuckWatch:
     """How long each partition has stood where it stands with something unfinished."""
 
-    def __init__(self, limit_s: float, *, clock: Callable[[], float] = time.perf_counter) -> None:
+    def __init__(
+        self, limit_s: float, told: Told = IN_FLIGHT, *, clock: Callable[[], float] = time.perf_counter
+    ) -> None:
         """limit_s: after which the worker has to end; clock: seconds that only go forward."""
         self.limit_s = limit_s
+        self._words = told
         self._clock = clock
         self._looked_at_s = clock()
         self._stood: dict[TP, tuple[Standing, float]] = {}
@@ -83,11 +121,7 @@ class StuckWatch:
             stood[tp] = standing, stood_s + step_s if before == standing else 0.0
         self._stood = stood
         if self._longest_s() >= self.limit_s:
-            raise CommitStuck(
-                f"{self._told()}. Kafka does not take what the worker writes, or a model takes so long: look at the "
-                "brokers and at `min.insync.replicas`, or give FAUST_ONNX_COMMIT_STUCK_S more than a batch takes. "
-                "No record is lost: start the worker again"
-            )
+            raise CommitStuck(f"{self._told()}. {self._words.advice}")
 
     def reason(self) -> str | None:
         """Why the worker is not ready, from half of the limit on."""
@@ -103,7 +137,7 @@ class StuckWatch:
             for tp, (standing, stood_s) in sorted(self._stood.items())
             if stood_s >= self.limit_s / 2
         ]
-        return f"batches are in flight, but nothing was committed for {longest_s:.0f} s: {', '.join(places)}"
+        return f"{self._words.what} for {longest_s:.0f} s: {', '.join(places)}"
 
 
 class LoopWatch:

@@ -249,7 +249,7 @@ class WorkerApp(BatchApp):
             reasons.append("no assignment of partitions was received yet")
         elif self.rebalancing or not self.tables.recovery.completed.is_set():
             reasons.append("tables are being recovered")
-        if (stuck := self.guards.stuck.reason()) is not None:
+        if (stuck := self.guards.standstill()) is not None:
             reasons.append(stuck)
         for pipeline in self.lives.values():
             reasons += pipeline.reasons(self._assigned or set())

@@ -210,6 +210,11 @@ class Consumer(CommitsWhenDone):
 
     # -- moving
 
+    @property
+    def is_opening(self) -> bool:
+        """True while an assignment is in force whose partitions were not sought yet."""
+        return self._in_force is not None and not self._stands
+
     async def perform_seek(self) -> None:
         """Seek every assigned partition to its committed offset, or to where `start_positions` of the app says.
 

@@ -8,6 +8,7 @@ from collections import Counter
 
 import pytest
 
+from tests.proxy import Api
 from tests.slow_models import send_slow, slow_model
 from tests.workers import PipelineUnderTest
 
@@ -40,6 +41,27 @@ async def test_commits_that_stand_still_turn_readyz_red_and_end_the_worker(start
     log = worker.log.read_text()
     [line] = [line for line in log.splitlines() if "the worker cannot go on" in line]
     assert all(part in line for part in ("nothing was committed for 8 s", "FAUST_ONNX_COMMIT_STUCK_S", "start"))
+
+
+async def test_partitions_that_do_not_open_end_the_worker(proxied, tmp_path, rng):
+    """No lane can be taken: the worker does not hold on to partitions of which it reads nothing, but ends with a word.
+
+    Broken by looking at batches alone: none is in flight, and it stands there for ever.
+    """
+    kafka, proxy = proxied
+    one = PipelineUnderTest(kafka.bootstrap, "closed", tmp_path, partitions=1)
+    try:
+        await one.create()
+        await one.publish()
+        proxy.black_hole(Api.INIT_PRODUCER_ID, count=10**9, skip=1)  # but not the producer's own
+        worker = one.start_worker(broker=proxy.address, commit_stuck_s=8)
+        await one.feed(10, rng=rng, labels=0)
+        assert await worker.wait(90) == 1, worker.tail()
+    finally:
+        proxy.heal()
+        one.stop()
+    [line] = [line for line in worker.log.read_text().splitlines() if "the worker cannot go on" in line]
+    assert "partitions were assigned, but are not open" in line
 
 
 async def test_a_partition_that_waits_for_its_model_does_not_stand_still(pipeline, rng, eventually):

@@ -8,7 +8,7 @@ import pytest
 from faust.types import TP
 
 from app.topology.leaving import Leaving
-from app.topology.stuck import CommitStuck, Standing, StuckWatch
+from app.topology.stuck import OPENING, CommitStuck, Standing, StuckWatch, unopened
 from app.topology.topic_watch import MISSED_LOOKS, TopicsChanged, TopicWatch
 
 FEATURES, LABELS = TP("toy.features", 0), TP("toy.labels", 0)
@@ -112,6 +112,36 @@ def test_an_event_loop_that_does_not_turn_is_ended():
     assert ended.returncode == 1
     assert "stands_here" in ended.stderr
     assert "has not turned" in ended.stdout + ended.stderr
+
+
+class Opening:
+    """A consumer that was given partitions."""
+
+    is_opening = True
+
+    def assignment(self):
+        """What it was given."""
+        return {FEATURES, LABELS}
+
+
+def test_partitions_that_are_never_opened_end_the_worker(watch):
+    """Assigned and not sought, for as long as no lane is taken and no row of any changelog is read."""
+    opening, changelogs = StuckWatch(10.0, OPENING, clock=watch.clock), [TP("changelog", 0), TP("changelog", 1)]
+
+    def passes(seconds, consumer, recovered):
+        for _ in range(seconds):
+            watch.clock.now_s += 1.0
+            opening.look(unopened(consumer, recovered))
+
+    for n_rows in range(5):
+        passes(8, Opening(), dict(zip(changelogs, (7, n_rows), strict=True)))
+    assert "nothing of their changelogs was read for 7 s: changelog-0 from offset 7, changelog-1" in opening.reason()
+    consumer = Opening()
+    consumer.is_opening = False
+    passes(100, consumer, {})
+    assert opening.reason() is None
+    with pytest.raises(CommitStuck, match=r"partitions were assigned, but are not open, .* 10 s: toy\.features-0"):
+        passes(11, Opening(), {})
 
 
 def test_topics_are_compared_with_what_they_were():

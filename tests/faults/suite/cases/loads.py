@@ -80,11 +80,11 @@ async def slow_model_in_service(run: Run) -> None:
     await run.begin(model=model, session_timeout_s=OUTLASTED_S, max_poll_records=5000)
     run.say(f"{per_event_s * 1000:.2f} ms an event; session and transactions time out after {OUTLASTED_S} s")
     async with run.load(per_s=None):
-        first = await run.worker(hooks=hooks)
+        watching = asyncio.ensure_future(_longest_batch_s(await run.worker(hooks=hooks)))
         await run.pause(1.0, 2.0)
         await run.worker(hooks=hooks)
         run.heal()
-        longest_s = await _longest_batch_s(first)
+        longest_s = await watching
     run.say(f"a batch took {longest_s:.1f} s")
     run.must(longest_s > OUTLASTED_S or run.scale < 1, f"no batch outlasted {OUTLASTED_S} s, so that this shows little")
     rebalances = run.logs().count("partitions assigned")

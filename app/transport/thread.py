@@ -61,15 +61,19 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         """
 
     async def check_group(self) -> None:
-        """Raise what keeps the client from being a member of its group, if anything does and it is not over by itself.
+        """Stay a member of the group whatever waits; raise what keeps the client out, unless that is over by itself.
 
         aiokafka rests from then on until someone has asked: it sends no heartbeats and joins no group.
         """
         await self.call_thread(self._check_group)
 
     async def _check_group(self) -> None:
+        client = self._ensure_consumer()
+        # Else a client that asks for nothing leaves the group, and it asks for nothing while all partitions wait.
+        with client._subscription.fetch_context():  # noqa: SLF001
+            pass
         try:
-            self._ensure_consumer()._coordinator.check_errors()  # noqa: SLF001
+            client._coordinator.check_errors()  # noqa: SLF001
         except KafkaError as error:
             if not error.retriable:
                 raise BrokerError(

@@ -519,6 +519,36 @@ async def test_a_parked_partition_waits_in_kafka_and_goes_on_where_it_stood(
     assert [n for p, n in seen if p == 0] == list(range(2000))
 
 
+async def test_a_worker_whose_partitions_all_wait_stays_in_its_group(
+    new_app, running, unique, create_topics, produce, eventually
+):
+    """Promise 4: however long it takes until a model is there, the worker has its partitions when it comes.
+
+    Broken by leaving it to the client: it asks for nothing, leaves the group after the poll interval, and stays away.
+    """
+    topic, taken = unique("in"), []
+    await create_topics({topic: 1})
+    app = new_app(broker_max_poll_interval=2.0)
+
+    @app.agent(app.batch_topic(topic))
+    async def work(batches):
+        async for batch in live(batches):
+            taken.append(batch)
+            if len(taken) == 1:
+                app.consumer.park(batch)
+            else:
+                batch.done()
+
+    async with running(app):
+        await produce(topic, numbered(range(10)))
+        await eventually(lambda: taken)
+        generation = app.consumer_generation_id
+        await asyncio.sleep(5.0)  # more than two poll intervals
+        app.consumer.unpark(topic, 0)
+        await eventually(lambda: len(taken) == 2)
+        assert app.consumer_generation_id == generation
+
+
 async def test_another_worker_may_join_while_a_partition_is_parked(
     new_app, running, unique, create_topics, produce, eventually
 ):

@@ -122,7 +122,10 @@ async def test_a_changelog_that_is_deleted_ends_the_worker_and_the_next_one_coun
 
 
 async def test_records_that_retention_took_are_counted_and_told(pipeline, rng, read_all, eventually):
-    """While no worker ran and while one held them back: it goes on from the earliest, and says what is missing."""
+    """While no worker ran and while one held them back: it goes on from the earliest, and says what is missing.
+
+    Kafka's client may have fetched what is held back before it is removed: then nothing is missing, nothing is told.
+    """
     one = pipeline(partitions=1)
     await one.create()
     worker = one.start_worker()
@@ -131,9 +134,13 @@ async def test_records_that_retention_took_are_counted_and_told(pipeline, rng, r
     await remove_records(one, one.topics.features, 60)
     await one.publish()
     await worker.ready()
-    await eventually(lambda: _skipped(worker, one, 60), deadline_s=20)
-    await eventually(lambda: _outcomes(one, read_all, set(range(60, 100))), deadline_s=20)
-    assert "records were removed before they were read" in worker.log.read_text()
+
+    async def first_outcome():
+        first = 60 if await _skipped(worker, one, 60) else 0
+        return await _outcomes(one, read_all, set(range(first, 100))) and (first,)
+
+    (first,) = await eventually(first_outcome, deadline_s=20)
+    assert ("records were removed before they were read" in worker.log.read_text()) == (first > 0)
     worker.signal(signal.SIGTERM)
     assert await worker.wait() == 0
 
@@ -141,7 +148,7 @@ async def test_records_that_retention_took_are_counted_and_told(pipeline, rng, r
     await remove_records(one, one.topics.features, 150)
     second = await one.start_worker().ready()
     await eventually(lambda: _skipped(second, one, 50), deadline_s=20)
-    await eventually(lambda: _outcomes(one, read_all, {*range(60, 100), *range(150, 200)}), deadline_s=20)
+    await eventually(lambda: _outcomes(one, read_all, {*range(first, 100), *range(150, 200)}), deadline_s=20)
 
 
 async def test_a_topic_that_lost_its_end_is_not_read_from_the_start(pipeline, rng, eventually, read_all):

@@ -68,7 +68,7 @@ class BatchApp(faust.App):  # type: ignore[misc]
     def _new_producer_transport(self) -> Transport:
         return Transport(self.conf.broker_producer, self)
 
-    def batch_topic(self, *names: str, acks: bool = True, in_lanes: bool = False) -> BatchTopic:
+    def batch_topic(self, *names: str, in_lanes: bool = False) -> BatchTopic:
         """Topics that one agent consumes as `Batch`es; a batch is of one partition of one of them.
 
         in_lanes: their offsets are committed in the transactions of a `Lane`, with what follows from them.
@@ -76,7 +76,8 @@ class BatchApp(faust.App):  # type: ignore[misc]
         self.batched_topics.update(names)
         if in_lanes:
             self.lane_topics.update(names)
-        return BatchTopic(self, topics=list(names), key_type=bytes, value_type=bytes, acks=acks)
+        # Without acks: Faust's streams in C would note every batch for good, and have its offset committed.
+        return BatchTopic(self, topics=list(names), key_type=bytes, value_type=bytes, acks=False)
 
     def batch_table(self, name: str, *, partitions: int, **kwargs: Any) -> BatchTable:
         """A table of bytes by string key whose changes an agent makes durable with `save`."""

@@ -66,8 +66,9 @@ class CommitsWhenDone(driver.Consumer):  # type: ignore[misc]
     async def _commit_offsets(self, offsets: Mapping[TP, int], start_new_transaction: bool = True) -> bool:  # noqa: FBT001, FBT002  Faust's signature
         """Commit *offsets* once all that was sent before is acknowledged; what is not committed is tried again."""
         del start_new_transaction
-        assigned = self.assignment()
-        offsets = {tp: offset for tp, offset in offsets.items() if tp in assigned}
+        assigned, lanes = self.assignment(), self.app.lane_topics
+        # A plain commit that comes while a lane's is under way would stand in its place: Kafka takes the later one.
+        offsets = {tp: offset for tp, offset in offsets.items() if tp in assigned and tp.topic not in lanes}
         if not offsets:
             return False
         self._unsaved.update((tp, offset) for tp, offset in offsets.items() if not self.is_batched(tp.topic))

@@ -315,6 +315,8 @@ class Consumer(CommitsWhenDone):
             await self._wait_for_wake(0.1)
         for deliveries in self._deliveries.values():
             deliveries.take_back_queued()
+        # Faust waits for what it knows of, and of batches it knows no end.
+        self._unacked_messages -= {message for message in self._unacked_messages if self.is_batched(message.topic)}
         await super().wait_empty()
 
     def is_waiting(self, topics: Collection[str]) -> bool:

@@ -37,10 +37,10 @@ def numbered(numbers, partition=0):
     return [{"value": b"%d" % n, "key": b"k", "partition": partition} for n in numbers]
 
 
-def collector(app, topic, seen):
+def collector(app, topic, seen, **options):
     """An agent that notes every record in *seen* and is done with each batch at once."""
 
-    @app.agent(app.batch_topic(topic))
+    @app.agent(app.batch_topic(topic, **options))
     async def collect(batches):
         async for batch in live(batches):
             seen.extend((batch.partition, int(record.value)) for record in batch.records)
@@ -168,6 +168,55 @@ async def count(values):
         table[value.decode()] = 1
 app.Worker(loglevel="info").execute_from_commandline()
 """
+
+
+async def test_offsets_of_lanes_are_committed_by_nobody_else(
+    new_app, running, unique, create_topics, produce, eventually, bootstrap
+):
+    """Promise 3: a batch that ends while its partition is revoked leaves its offset to the lane's transaction.
+
+    Broken by Faust's streams in C, which note the batch as acknowledged behind the consumer's back: a plain commit of
+    an older offset then came after the transaction's own, Kafka kept the later one, and the next owner did it again.
+    """
+    topic, begun = unique("in"), asyncio.Event()
+    await create_topics({topic: 1})
+    first, second = new_app(), new_app()
+
+    @first.agent(first.batch_topic(topic, in_lanes=True))
+    async def work(batches):
+        async for batch in live(batches):
+            begun.set()
+            while not first.rebalancing:  # noqa: ASYNC110  Faust has no event for it
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(0.2)  # by then Faust has forgotten what was committed
+            batch.done()
+
+    collector(second, topic, [], in_lanes=True)
+    async with running(first):
+        await produce(topic, numbered(range(10)))
+        await begun.wait()
+        async with running(second):
+            await eventually(lambda: first.rebalancing)
+            await eventually(lambda: not first.rebalancing)
+    assert await committed(bootstrap, first.conf.id, topic, 1) == [None]
+
+
+async def test_what_is_done_is_remembered_nowhere(new_app, running, unique, create_topics, produce, eventually):
+    """Promise 5: a thousand batches a second leave nothing behind.
+
+    Broken by topics with acks: Faust's streams in C keep the offset of every batch until the next rebalance.
+    """
+    topic, seen = unique("in"), []
+    await create_topics({topic: 1})
+    app = new_app()
+    collector(app, topic, seen)
+    async with running(app):
+        for number in range(5):
+            await produce(topic, numbered([number]))
+            await eventually(lambda number=number: len(seen) == number + 1)
+        tps = _partitions(app, topic)
+        assert [app.consumer._acked.get(tp) for tp in tps] == [None]
+        assert [app.consumer._acked_index.get(tp) for tp in tps] == [None]
 
 
 async def test_no_offset_is_committed_before_faust_table_records_are_acknowledged(

@@ -45,13 +45,13 @@ class Told(NamedTuple):
 
 
 IN_FLIGHT = Told(
-    "batches are in flight, but nothing was committed",
+    "batches are in flight, but nothing was committed for",
     "Kafka does not take what the worker writes, or a model takes so long: look at the brokers and at "
     "`min.insync.replicas`, or give FAUST_ONNX_COMMIT_STUCK_S more than a batch takes. No record is lost: start the "
     "worker again",
 )
 OPENING = Told(
-    "partitions were assigned, but are not open, and nothing of their changelogs was read",
+    "partitions were assigned, but are not open, and nothing of their changelogs was read for",
     "Kafka does not let the worker take its lanes, or does not give the changelogs: look at the brokers. No record is "
     "lost: start the worker again",
 )
@@ -137,7 +137,7 @@ class StuckWatch:
             for tp, (standing, stood_s) in sorted(self._stood.items())
             if stood_s >= self.limit_s / 2
         ]
-        return f"{self._words.what} for {longest_s:.0f} s: {', '.join(places)}"
+        return f"{self._words.what} {longest_s:.0f} s: {', '.join(places)}"
 
 
 class LoopWatch:

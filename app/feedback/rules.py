@@ -207,19 +207,19 @@ class Rules:
             label.at,
             label.y_true,
             waiting.y_pred,
-            self._p_true(waiting, label.y_true),
+            self.p_true(label.y_true, waiting.score, waiting.scores),
         )
 
-    def _p_true(self, waiting: Waiting, y_true: float) -> float:
-        """The published probability of the true class, NaN if there is none."""
+    def p_true(self, y_true: float, score: float, scores: bytes) -> float:
+        """The published probability of the true class, NaN if there is none; *score*, *scores* as in `Waiting`."""
         if self._regression:
             return math.nan
         if self._multiclass:
-            if not waiting.scores:
+            if not scores:
                 return math.nan
-            p_true: float = struct.unpack_from("<f", waiting.scores, 4 * int(y_true))[0]
+            p_true: float = struct.unpack_from("<f", scores, 4 * int(y_true))[0]
             return p_true
-        return waiting.score if y_true == self._positive else 1.0 - waiting.score
+        return score if y_true == self._positive else 1.0 - score
 
 
 def _waiting_fields(prediction: SeenPrediction, e: float, *, reused: bool) -> WaitingFields:

@@ -41,6 +41,19 @@ class Counters(msgspec.Struct, frozen=True, array_like=True):
     def __add__(self, other: Counters) -> Counters:
         return merged((self, other))
 
+    def __sub__(self, earlier: Counters) -> Counters:
+        """What was added to *earlier* to make this; a version's totals only ever grow."""
+        cells = {cell: count - earlier.confusion.get(cell, 0) for cell, count in self.confusion.items()}
+        return Counters(
+            self.predicted - earlier.predicted,
+            self.n - earlier.n,
+            {cell: count for cell, count in cells.items() if count},
+            self.n_log_loss - earlier.n_log_loss,
+            self.log_loss_sum - earlier.log_loss_sum,
+            self.abs_error_sum - earlier.abs_error_sum,
+            self.sq_error_sum - earlier.sq_error_sum,
+        )
+
 
 def merged(parts: Iterable[Counters]) -> Counters:
     """The sum of *parts*; zero of none."""

@@ -11,6 +11,7 @@ from app.performance.counters import Counters, merged
 from app.performance.published import LABEL_STATES, OTHER_COUNTS, counters_of_json
 from app.performance.rates import rates
 from app.performance.rows import SLICE
+from app.records import Positions
 
 if TYPE_CHECKING:
     from app.features import Contract
@@ -67,6 +68,11 @@ class PerformanceIndex:
     def event_time_s(self) -> float:
         """E of the furthest partition; -inf before the first prediction."""
         return max((ledger.event_time_s for ledger in self._ledgers.values()), default=-math.inf)
+
+    @property
+    def positions(self) -> dict[int, Positions]:
+        """By partition: next offsets of predictions and labels, before which all is counted."""
+        return {at: Positions(ledger.predictions, ledger.labels) for at, ledger in self._ledgers.items()}
 
     @property
     def versions(self) -> list[int]:

@@ -21,7 +21,7 @@ from app.demo.screen import Screen, save_picture
 from app.demo.story import Story
 from app.demo.view import clock
 from app.registry import publish
-from app.topology.topics import admin_client, ensure_topics, partition_counts
+from app.topology.topics import await_topics, ensure_topics
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from app.demo.options import Options
 
 READY_TIMEOUT_S = 90.0
-_TOPICS_S = 20.0
 _TICK_S = 0.25
 _DRAIN_SILENCE_S = 20.0
 """How long nothing may move while draining before it is given up."""
@@ -69,7 +68,7 @@ class Run:
         contract = self._place.contract
         states = await ensure_topics(self._place.bootstrap, contract, partitions=self._options.partitions)
         self._partitions = next(state.partitions for state in states if state.topic == contract.topics.features)
-        await self._topics_are_known({state.topic: state.partitions for state in states})
+        await await_topics(self._place.bootstrap, {state.topic: state.partitions for state in states})
         with self._worker() as worker:
             # The worker comes up while the first version travels.
             _, url = await asyncio.gather(self._publish(1), worker.ready(timeout_s=READY_TIMEOUT_S))
@@ -81,12 +80,6 @@ class Run:
         how = "had to be killed" if status is None else f"ended with status {status}"
         self._say(f"told to stop, the worker {how}; its log ends:\n{worker.last_words()}")
         return _FAILED
-
-    async def _topics_are_known(self, counts: dict[str, int]) -> None:
-        # Kafka answers that a topic is made a moment before it tells everybody where it is.
-        async with asyncio.timeout(_TOPICS_S), admin_client(self._place.bootstrap) as client:
-            while await partition_counts(client, list(counts)) != counts:  # noqa: ASYNC110 - Kafka sends no event
-                await asyncio.sleep(0.05)
 
     def _worker(self) -> Worker:
         flags = {

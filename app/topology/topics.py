@@ -20,6 +20,7 @@ _DELETE = {"cleanup.policy": "delete"}
 ANY_TIME = {"message.timestamp.after.max.ms": str((1 << 63) - 1)}
 """For topics whose records have another clock's time than the broker's, which refuses by default what is an hour ahead:
 that of an event, or that of a worker. Nothing would be written to them from then on."""
+_KNOWN_S = 20.0
 _ANSWER_S = 10.0
 """How long a broker may take to say its first word: the client itself waits 40 s for a port that is open and silent."""
 
@@ -125,6 +126,21 @@ async def ensure_topics(
         if missing:
             await _create(client, missing, counts, replication_factor)
     return [TopicState(topic.name, counts[topic.name], topic.name not in found) for topic in wanted]
+
+
+async def await_topics(bootstrap: str, counts: Mapping[str, int]) -> None:
+    """Wait until the broker tells of the topics in *counts*, and of their partitions; raises BrokerError.
+
+    Kafka answers that a topic is made a moment before it tells everybody where it is.
+    """
+    try:
+        async with asyncio.timeout(_KNOWN_S), admin_client(bootstrap) as client:
+            while await partition_counts(client, list(counts)) != counts:  # noqa: ASYNC110  # Kafka sends no event
+                await asyncio.sleep(0.05)
+    except TimeoutError:
+        raise BrokerError(
+            f"Kafka at {bootstrap} has made topics but does not tell of them: {', '.join(counts)}"
+        ) from None
 
 
 def _planned(contract: Contract, wanted: list[Topic], found: Mapping[str, int], partitions: int) -> dict[str, int]:

@@ -10,7 +10,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from app.cli import dead_letters, doctor, init, models, run, topics
+from app.cli import dead_letters, doctor, init, models, replay, run, topics
 from app.errors import ConfigurationError, FaustOnnxError
 
 __all__ = ["app", "main"]
@@ -41,6 +41,7 @@ _PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
 app.command(epilog="Example: faust-onnx demo --seconds 60 --json summary.json")(run.demo)
 app.command(epilog="Example: faust-onnx init --from customers.csv --pipeline churn --label Churn")(init.init)
 app.command(epilog="Example: faust-onnx worker --broker kafka:9092 --pipelines fraud --http 127.0.0.1:0")(run.worker)
+app.command(epilog="Example: faust-onnx replay customers.csv --pipeline churn --rate 100 --until-joined")(replay.replay)
 app.command(epilog="Example: faust-onnx doctor --pipeline fraud --json")(doctor.doctor)
 app.command(epilog="Example: FAUST_ONNX_HTTP=0.0.0.0:80 faust-onnx config")(run.config)
 app.add_typer(topics.app, name="topics")

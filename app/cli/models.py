@@ -119,7 +119,7 @@ def activate(  # noqa: PLR0913  # the flags of a command
 def list_(*, pipeline: PipelineOption = None, as_json: JsonOption = False, settings: Settings) -> None:
     """List versions and activations, and which version is in force now."""
     name, contract = _contract(pipeline, settings)
-    overview = run_client(_overview(settings.broker, contract, name, time()), settings.broker)
+    overview = run_client(models_overview(settings.broker, contract, name, time()), settings.broker)
     if as_json:
         print_json(overview)
         return
@@ -158,7 +158,7 @@ def show(
 ) -> None:
     """Show all that is known of one version."""
     name, contract = _contract(pipeline, settings)
-    overview = run_client(_overview(settings.broker, contract, name, time()), settings.broker)
+    overview = run_client(models_overview(settings.broker, contract, name, time()), settings.broker)
     release = next((each for each in overview["releases"] if each["version"] == version), None)
     if release is None:
         known = ", ".join(str(each["version"]) for each in overview["releases"]) or "none"
@@ -175,7 +175,7 @@ def show(
         typer.echo(f"activation {each['sequence']}: from {when(each['effective_from_s'])}, {each['validity']}")
 
 
-async def _overview(broker: str, contract: Contract, pipeline: str, now_s: float) -> dict[str, Any]:
+async def models_overview(broker: str, contract: Contract, pipeline: str, now_s: float) -> dict[str, Any]:
     """What stands on the models topic, judged as the workers said on model-events they judged it."""
     from app.registry import InForce, activations_of, read_models, releases_of  # noqa: PLC0415  # as above
 

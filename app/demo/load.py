@@ -23,6 +23,7 @@ from aiokafka.partitioner import murmur2
 
 from app.demo.broken import FAULTS, broken_value
 from app.demo.phishing import FEATURES, Case, load_cases
+from app.replay.batches import MAX_BATCH_BYTES, BatchSender
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 TICK_S = 0.02
 LABEL_DELAY_S = 2.0
 BROKEN_EVERY = 10_000
-MAX_BATCH_BYTES = 512 * 1024
 REPORT_EVERY_S = 0.25
 
 
@@ -104,7 +104,7 @@ class Source:
     """Sends at the set rate until stopped; behind its schedule it catches up, as an open loop must."""
 
     def __init__(self, producer: Any, load: Load, cases: Sequence[Case]) -> None:
-        self._producer = producer
+        self._sender = BatchSender(producer)
         self._load = load
         self._templates = Templates(cases)
         self._keys = keys_for(load.partitions)
@@ -154,18 +154,8 @@ class Source:
 
     async def _send(self, topic: str, partition: int, values: Iterable[bytes | None]) -> None:
         key = self._keys[partition]
-        batch = self._producer.create_batch()
-        for value in values:
-            if batch.append(key=key, value=value, timestamp=None) is None:
-                await self._send_batch(batch, topic, partition)
-                batch = self._producer.create_batch()
-                batch.append(key=key, value=value, timestamp=None)
-        if batch.record_count():
-            await self._send_batch(batch, topic, partition)
-
-    async def _send_batch(self, batch: Any, topic: str, partition: int) -> None:
-        batch.close()
-        self._unconfirmed.append(await self._producer.send_batch(batch, topic, partition=partition))
+        sent = await self._sender.send(topic, partition, ((key, value) for value in values))
+        self._unconfirmed.extend(future for future, _ in sent)
         while self._unconfirmed and self._unconfirmed[0].done():
             self._unconfirmed.popleft().result()
 

@@ -32,6 +32,9 @@ class Outcome:
     labels_waiting: int
     """Labels that were not due when the replay was stopped."""
     seconds: float
+    """All of it, the waiting included."""
+    sending_seconds: float
+    """From the first row to the last that was sent."""
     predicted: int
     dead_events: Mapping[str, int]
     """Events that the workers refused, by reason."""
@@ -64,8 +67,8 @@ class Outcome:
 
     @property
     def rows_per_s(self) -> float:
-        """Events over the time from the first row read to the end."""
-        return self.events / self.seconds if self.seconds > 0 else 0.0
+        """Events over the time in which rows were sent."""
+        return self.events / self.sending_seconds if self.sending_seconds > 0 else 0.0
 
     def as_json(self, contract: Contract) -> dict[str, Any]:
         """The report for programs; what is absent is omitted."""

@@ -75,6 +75,7 @@ class Replay:
         self._latest_event_s = -math.inf
         self._start_s = 0.0
         self._rows = 0
+        self._sending_seconds = 0.0
         self._share_read = 0.0
         self._moved: tuple[Any, float] = ((), 0.0)
         self.stopping = asyncio.Event()
@@ -109,8 +110,10 @@ class Replay:
     async def _work(self, stream: Stream, waiting: WaitingLabels) -> str | None:
         """All that is sent and waited for; what was wrong if it was given up."""
         self._start_s = _now_s()
+        began_s = time.monotonic()
         try:
             await self._send_rows(stream)
+            self._sending_seconds = time.monotonic() - began_s
             await self._send_labels_left(stream, waiting)
             await stream.settle(0)
             self._tracker.all_sent()
@@ -229,6 +232,7 @@ class Replay:
             without_label=stream.without_label,
             labels_waiting=labels_waiting,
             seconds=seconds,
+            sending_seconds=self._sending_seconds or seconds,
             predicted=tracker.predicted,
             dead_events=dict(tracker.dead_events),
             dead_labels=dict(tracker.dead_labels),

@@ -7,7 +7,6 @@ import json
 import math
 import random
 import signal
-import subprocess
 import sys
 
 import pytest
@@ -102,7 +101,7 @@ async def replay(one, file, *flags):
     return await faust_onnx("replay", file, "--pipeline", one.name, "--json", *flags, **settings(one))
 
 
-async def test_a_file_gives_the_accuracy_of_a_direct_computation(ready, read_all, eventually):
+async def test_a_file_gives_the_accuracy_of_a_direct_computation(ready, read_all):
     """Counted from the topics, it is that of /api/performance, and the verifier finds nothing."""
     one = await ready()
     worker = await one.start_worker().ready()
@@ -274,23 +273,21 @@ async def test_waiting_in_vain_says_what_is_missing(pipeline):
     )
 
 
-async def test_ctrl_c_stops_in_order_and_says_where_it_stood(ready, read_all):
+async def test_ctrl_c_stops_in_order_and_says_where_it_stood(ready, read_all, eventually):
     """Exit code 130; what was acknowledged is what is told, and labels that were not due are not sent."""
     one = await ready()
     file = write_csv(one.folder / "rows.csv", some_rows())
-    process = subprocess.Popen(
-        [sys.executable, "-m", "app.cli", "replay", str(file), "--pipeline", one.name, "--rate", "100", "--label-delay",
-         "600", "--json"],
-        cwd=ROOT, env=environment(**settings(one)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "app.cli", "replay", str(file), "--pipeline", one.name, "--rate", "100",
+        "--label-delay", "600", "--json", cwd=ROOT, env=environment(**settings(one)), stdout=-1, stderr=-1,
     )  # fmt: skip
-    while not await read_all(one.topics.features):
-        await asyncio.sleep(0.2)
+    await eventually(lambda: read_all(one.topics.features), every_s=0.2)
     process.send_signal(signal.SIGINT)
-    output, error = await asyncio.to_thread(process.communicate, timeout=30)
+    output, error = await process.communicate()
     said = json.loads(output)
 
     assert process.returncode == 130, error
-    assert "Traceback" not in error
+    assert b"Traceback" not in error
     assert said["stopped"]
     assert said["events"]["sent"] == len(await read_all(one.topics.features)) == said["labels"]["waiting"] < N_ROWS
     assert await read_all(one.topics.labels) == []

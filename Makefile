@@ -26,6 +26,10 @@ setup: $(READY)  ## Make .venv from the hash-locked requirements/dev.txt (Python
 demo: $(READY)  ## Run the whole loop on real data in a live view; ARGS="--seconds 60 --json summary.json"
 	@$(BIN)/faust-onnx demo $(ARGS)
 
+.PHONY: dev
+dev: $(READY)  ## Run a real Kafka on 127.0.0.1:9092 until Ctrl-C; topics are kept; ARGS="--pipeline churn"
+	@$(BIN)/faust-onnx up $(ARGS)
+
 .PHONY: lint
 lint: $(READY)  ## Check style, format, types, layers and test docstrings
 	$(RUN) ruff check .

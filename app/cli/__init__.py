@@ -10,7 +10,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from app.cli import dead_letters, doctor, init, models, replay, run, topics
+from app.cli import dead_letters, doctor, init, models, replay, run, topics, up
 from app.errors import ConfigurationError, FaustOnnxError
 
 __all__ = ["app", "main"]
@@ -51,6 +51,7 @@ app.command(
     context_settings=_PASS_ON, epilog="Example: faust-onnx verify --pipeline fraud --no-faults --json report.json"
 )(run.verify)
 app.command(epilog="Example: faust-onnx broker --port 9092")(run.broker)
+app.command(epilog="Example: faust-onnx up --pipeline churn")(up.up)
 
 
 def main() -> None:

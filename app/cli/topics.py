@@ -27,7 +27,7 @@ PipelinesOption = Annotated[
 @with_settings("broker", "pipelines", "models_dir", "partitions", "replication_factor")
 def create(*, pipeline: PipelinesOption = None, as_json: JsonOption = False, settings: Settings) -> None:
     """Create the topics that are missing; those that exist stay as they are."""
-    rows = run_client(_create(settings, contracts_of(settings, pipeline)), settings.broker)
+    rows = run_client(create_topics(settings, contracts_of(settings, pipeline)), settings.broker)
     _print(rows, ["pipeline", "topic", "partitions", "created"], as_json=as_json)
 
 
@@ -50,7 +50,8 @@ def contracts_of(settings: Settings, pipelines: list[str] | None) -> dict[str, C
     return load_contracts(settings.models_dir, names)
 
 
-async def _create(settings: Settings, contracts: dict[str, Contract]) -> list[dict[str, Any]]:
+async def create_topics(settings: Settings, contracts: dict[str, Contract]) -> list[dict[str, Any]]:
+    """Make the topics that are missing: for each topic its pipeline, its partitions, and whether it is new."""
     from app.topology.topics import ensure_topics  # noqa: PLC0415  # as above
 
     rows = []

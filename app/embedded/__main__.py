@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 from pathlib import Path
 
-from app.embedded import EmbeddedKafka, ensure_kafka
+from app.embedded import ensure_kafka
+from app.embedded.foreground import run_until_stopped
 from app.embedded.lock import read_lock, write_lock
 from app.errors import EmbeddedKafkaError
 
@@ -30,40 +30,16 @@ def main() -> int:
             case "lock":
                 print(write_lock(arguments.version or read_lock().version))  # noqa: T201 - the same
             case _:
-                _run(arguments.data_dir, arguments.port, arguments.ready_file)
+                run_until_stopped(
+                    arguments.data_dir,
+                    arguments.port,
+                    arguments.ready_file,
+                    lambda address: print(address, flush=True),  # noqa: T201 - what other programs read
+                )
     except EmbeddedKafkaError as error:
         print(error, file=sys.stderr)  # noqa: T201 - the same
         return 1
     return 0
-
-
-def _run(data_dir: Path | None, port: int | None, ready_file: Path | None) -> None:
-    # Both signals end the wait below; set before the start, so that one in the middle of it cleans up as well.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _stop)
-    try:
-        with EmbeddedKafka.start(data_dir=data_dir, port=port) as kafka:
-            print(kafka.bootstrap, flush=True)  # noqa: T201 - what other programs read
-            if ready_file is not None:
-                # Renamed into place: who waits for the file never sees half an address.
-                part = ready_file.with_name(f"{ready_file.name}.part")
-                part.write_text(kafka.bootstrap, encoding="utf-8")
-                part.replace(ready_file)
-            while True:
-                signal.pause()
-    except _Stopped:
-        pass
-    finally:
-        if ready_file is not None:
-            ready_file.unlink(missing_ok=True)
-
-
-class _Stopped(BaseException):
-    """Ctrl-C or SIGTERM came."""
-
-
-def _stop(_number: int, _frame: object) -> None:
-    raise _Stopped
 
 
 if __name__ == "__main__":

@@ -150,6 +150,10 @@ class EmbeddedKafka:
         if self._process.wait(_KILL_S) is None:
             raise EmbeddedKafkaError(f"process {self.pid} has not ended {_KILL_S:g} s after SIGKILL")
 
+    def wait(self, timeout_s: float) -> int | None:
+        """Its exit status if it ends within *timeout_s*, None if it still runs."""
+        return self._process.wait(timeout_s)
+
     def pause(self) -> None:
         """SIGSTOP: connections stay open and nobody answers, until `resume`."""
         self._process.signal(signal.SIGSTOP)

@@ -24,6 +24,8 @@ COMMANDS = [
     ["verify"],
     ["doctor"],
     ["broker"],
+    ["up"],
+    ["replay"],
     ["topics", "create"],
     ["topics", "list"],
     ["model", "publish"],

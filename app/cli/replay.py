@@ -87,7 +87,7 @@ def replay(  # noqa: PLR0913  # the flags of a command
     first = next(table.batches(), None)
     if first is None:
         raise ConfigurationError(f"{file}: has no rows; an event is made of each row")
-    check_columns(contract, first.columns, str(file))
+    check_columns(contract, first.columns, str(file), needs_times=keep_times or speed is not None)
     if not quiet:
         _warn(contract, plan, label_problem(contract, first.columns, str(file)))
     outcome = run_client(

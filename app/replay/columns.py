@@ -14,11 +14,16 @@ if TYPE_CHECKING:
     from app.features.contract import FieldPath
 
 
-def check_columns(contract: Contract, columns: Collection[FieldPath], where: str) -> None:
-    """ConfigurationError if every record made of *columns*, those of the first rows of *where*, would be refused."""
+def check_columns(contract: Contract, columns: Collection[FieldPath], where: str, *, needs_times: bool = False) -> None:
+    """ConfigurationError if every record made of *columns*, those of the first rows of *where*, would be refused.
+
+    needs_times: whether the file's own times are asked for.
+    """
     wanted = {feature.path: f"feature {feature.name}" for feature in contract.features if feature.missing == "reject"}
     if contract.id_path is not None:
         wanted[contract.id_path] = "id_field"
+    if contract.event_time_path is not None and needs_times:
+        wanted[contract.event_time_path] = "event_time_field"
     missing = {path: what for path, what in wanted.items() if path not in columns}
     if missing:
         path, what = next(iter(missing.items()))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aiokafka import AIOKafkaProducer
 
+from app.errors import ConfigurationError
 from app.replay.batches import MAX_BATCH_BYTES, MAX_RECORD_BYTES
 from app.replay.events import EventMaker, part
 from app.replay.outcome import Outcome, versions_of
@@ -17,7 +18,7 @@ from app.replay.stream import Stream
 from app.replay.waiting import WaitingLabels
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from app.features import Contract
     from app.replay.plan import Plan
@@ -137,7 +138,7 @@ class Replay:
             )  # fmt: skip
 
     async def _send_rows(self, stream: Stream) -> None:
-        for batch in self._table.batches():
+        for batch in self._batches():
             left = batch.n_rows if self._plan.limit is None else min(batch.n_rows, self._plan.limit - self._rows)
             await self._send_table_batch(stream, batch if left == batch.n_rows else part(batch, 0, left))
             if self.stopping.is_set():
@@ -148,6 +149,12 @@ class Replay:
                 break
         # An event that is not acknowledged has no label yet.
         await stream.settle(0)
+
+    def _batches(self) -> Iterator[TableBatch]:
+        try:
+            yield from self._table.batches()
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{error}\n  {self._rows:,} rows before it were sent") from None
 
     async def _send_table_batch(self, stream: Stream, batch: TableBatch) -> None:
         times_s = self._maker.times_s(batch)

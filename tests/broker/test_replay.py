@@ -255,6 +255,21 @@ async def test_a_speed_keeps_the_intervals_of_the_file(ready, read_all):
     assert said["total"] == expected(rows)
 
 
+async def test_a_line_that_cannot_be_read_ends_it_with_what_was_sent(ready, read_all):
+    """In the middle of a file: exit code 2, the line, and how many rows are on the topic."""
+    one = await ready()
+    rows = some_rows(12_000)
+    file = write_csv(one.folder / "rows.csv", rows)
+    lines = file.read_text().splitlines()
+    lines[11_000] = "one cell"
+    file.write_text("\n".join(lines))
+    code, _, error = await replay(one, file, "--quiet")
+
+    assert code == 2
+    assert "line 11001: 1 cell where the header has 6\n  10,000 rows before it were sent" in error
+    assert len(await read_all(one.topics.features)) == 10_000
+
+
 async def test_waiting_in_vain_says_what_is_missing(pipeline):
     """No worker and no model: exit code 1, each with the command that helps."""
     one = pipeline()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import socket
 
@@ -9,6 +10,8 @@ import pytest
 from typer.testing import CliRunner
 
 from app.cli import app
+from app.cli.progress import standing_bar
+from app.replay import Standing
 
 CONTRACT = """
 name = "churn"
@@ -58,6 +61,11 @@ def _run(tmp_path, monkeypatch):
         (["calls.csv", "--keep-times"], "", "--keep-times: the contract of churn names no event_time_field"),
         (["calls.csv", "--fresh-ids"], "", "--fresh-ids: the contract of churn names no id_field"),
         (["calls.csv"], 'id_field = "customer"', "calls.csv has no column customer"),
+        (
+            ["calls.csv", "--speed", "2"],
+            'event_time_field = "at"\nevent_time_format = "s"',
+            "calls.csv has no column at",
+        ),
         (["calls.csv"], 'encoding = "arrow"', 'the contract of churn says encoding = "arrow"'),
         (["calls.csv", "--delimiter", "ab"], "", "--delimiter ab: must be one character"),
     ],
@@ -85,6 +93,27 @@ def test_a_kafka_that_does_not_answer_is_told(run):
 
     assert result.exit_code == 1
     assert "Kafka at 127.0.0.1:1 cannot be reached" in result.stderr
+
+
+def test_the_bar_of_a_terminal_shows_what_is_sent_and_joined(monkeypatch):
+    """On standard error, and only where that is a terminal."""
+
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    for name, value in {"TERM": "xterm", "COLUMNS": "200"}.items():
+        monkeypatch.setenv(name, value)
+    shown = {}
+    for stream in (Terminal(), io.StringIO()):
+        monkeypatch.setattr("sys.stderr", stream)
+        with standing_bar("churn") as show:
+            show(Standing(0.5, 1_200, 900, 300, 1_100, 7, 800))
+        shown[type(stream)] = stream.getvalue()
+
+    assert "churn" in shown[Terminal]
+    assert "sent 1,200  predicted 1,100  dead 7  labels 900  joined 800" in shown[Terminal]
+    assert not shown[io.StringIO]
 
 
 def test_a_port_that_is_taken_is_told_with_another(run):

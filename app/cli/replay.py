@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
 import signal
 from dataclasses import replace
@@ -195,5 +194,5 @@ def _warn(contract: Contract, plan: Plan, label_problem: str | None) -> None:
 
 
 def _suffix() -> str:
-    """Another one in each second."""
-    return "~" + base64.b32encode(int(time()).to_bytes(5)).decode().lower()
+    """Another one in each millisecond."""
+    return f"~{int(time() * 1000):x}"

@@ -9,8 +9,10 @@ import random
 import signal
 import sys
 
+import pyarrow as pa
 import pytest
 from aiokafka.partitioner import murmur2
+from pyarrow import parquet
 
 from app.features import Contract
 from tests.programs import ROOT, environment, faust_onnx
@@ -306,3 +308,17 @@ async def test_ctrl_c_stops_in_order_and_says_where_it_stood(ready, read_all, ev
     assert said["stopped"]
     assert said["events"]["sent"] == len(await read_all(one.topics.features)) == said["labels"]["waiting"] < N_ROWS
     assert await read_all(one.topics.labels) == []
+
+
+async def test_json_lines_and_parquet_say_the_same_as_csv(ready):
+    """Their values are JSON values already; each is replayed with ids of its own."""
+    one = await ready()
+    await one.start_worker().ready()
+    rows = some_rows(300)
+    lines, columns = one.folder / "rows.jsonl", one.folder / "rows.parquet"
+    lines.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    parquet.write_table(pa.Table.from_pylist(rows), columns)
+    for file in (lines, columns):
+        code, said, error = await replay(one, file, "--until-joined", "--fresh-ids")
+        assert code == 0, error
+        assert said["total"] == expected(rows), file.name

@@ -145,6 +145,11 @@ class RecordColumns(Sequence[OutRecord]):
     def __len__(self) -> int:
         return len(self.keys)
 
+    @property
+    def value_bytes(self) -> int:
+        """Bytes of all values together."""
+        return sum(_bytes_of(piece, len(self)) for piece in self.value)
+
     @overload
     def __getitem__(self, index: int) -> OutRecord: ...
     @overload
@@ -161,6 +166,10 @@ class RecordColumns(Sequence[OutRecord]):
         headers = [(header.name, _at(header.value, row) or b"") for header in self.headers]
         value = b"".join(_at(piece, row) or b"" for piece in self.value)
         return OutRecord(self.keys.at(row), value, int(self.timestamps_ms[row]), headers)
+
+
+def _bytes_of(piece: Piece, n: int) -> int:
+    return n * len(piece) if isinstance(piece, bytes) else int(np.broadcast_to(piece.widths, n).clip(0).sum())
 
 
 def _at(piece: Piece, row: int) -> bytes | None:

@@ -248,7 +248,10 @@ class Transactions:
 
 
 def _size(output: Output) -> int:
-    return sum(_RECORD_OVERHEAD_BYTES + len(value or b"") for _, value, _, _ in output.records)
+    records = output.records
+    if isinstance(records, RecordColumns):
+        return len(records) * _RECORD_OVERHEAD_BYTES + records.value_bytes
+    return sum(_RECORD_OVERHEAD_BYTES + len(value or b"") for _, value, _, _ in records)
 
 
 def _shown(offsets: Mapping[TP, int | None]) -> str:

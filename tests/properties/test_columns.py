@@ -49,6 +49,7 @@ def test_record_batches_of_columns_are_those_of_the_client(rows, per_batch):
         [Header("fixed", b"x" * 70), Header("name", Texts(names)), Header("n", Texts([b"%d" % n for n in numbers]))],
     )
     packer, told = Packer(columns), list(columns)
+    assert columns.value_bytes == sum(len(record.value) for record in told)
     for start in range(0, len(rows), per_batch):
         part = slice(start, min(len(rows), start + per_batch))
         whole = bytes(packer.batch(part).bytes_of(7, 3, start, transactional=True))

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-import msgspec
-
 from app.features import BatchDecoder
-from app.tables import events_of
+from app.tables import records_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,24 +31,9 @@ class Check(NamedTuple):
         return self.n_rows - self.refused.total()
 
 
-@dataclass
-class RowRecord:
-    """A row as the Kafka record that it would be."""
-
-    value: bytes | None
-    offset: int
-    topic: str = "rows"
-    partition: int = 0
-    timestamp: int = 0
-    key: bytes | None = None
-    headers: Sequence[tuple[str, bytes]] = ()
-
-
 def checked(contract: Contract, batch: TableBatch, *, is_text: bool) -> Check:
     """What would become of the rows of *batch*."""
-    encode = msgspec.json.Encoder().encode
-    events = events_of(contract, batch, is_text=is_text)
-    return checked_records(contract, [RowRecord(encode(event), offset) for offset, event in enumerate(events)])
+    return checked_records(contract, records_of(contract, batch, is_text=is_text))
 
 
 def checked_records(contract: Contract, records: Sequence[Record]) -> Check:

@@ -15,11 +15,11 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from app.drafting import Choices, TableTally, contract_text, draft_contract
-from app.drafting.check import RowRecord, checked, checked_records
+from app.drafting.check import checked, checked_records
 from app.drafting.head_room import head_room
 from app.errors import ConfigurationError
 from app.features import Contract
-from app.tables import labels_of, open_table
+from app.tables import RowRecord, labels_of, open_table
 
 SKLEARN = Path(sklearn.__file__).parent / "datasets" / "data"
 RIVER = Path(river.__file__).parent / "datasets"

@@ -16,6 +16,8 @@ from app.settings import CONFIG_FILE, Settings, flag_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from app.features import Contract
+
 _METAVARS: dict[Any, str] = {int: "N", float: "SECONDS", ByteSize: "SIZE", Path: "DIR"}
 PANEL = "Settings (see docs/settings.md)"
 
@@ -63,6 +65,14 @@ def chosen_pipeline(pipeline: str | None, settings: Settings) -> str:
         return settings.pipelines[0]
     named = ", ".join(settings.pipelines) or "none"
     raise ConfigurationError(f"which pipeline? The settings name {named}; for example: --pipeline fraud")
+
+
+def chosen_contract(pipeline: str | None, settings: Settings) -> Contract:
+    """The contract of the pipeline of a command."""
+    from app.features import load_contracts  # noqa: PLC0415  # not for those who ask for --help
+
+    name = chosen_pipeline(pipeline, settings)
+    return load_contracts(settings.models_dir, [name])[name]
 
 
 def _flag(name: str, kind: Any, option: Any) -> inspect.Parameter:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from itertools import chain
 from pathlib import Path  # typer reads the annotations
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from app.cli.client import run_client
+from app.cli.files import write_whole
 from app.cli.flags import JsonOption, PipelineOption, QuietOption, chosen_pipeline, with_settings
 from app.cli.progress import share_bar
 from app.errors import ConfigurationError
@@ -108,7 +108,7 @@ def init(  # noqa: PLR0913  # the flags of a command
         draft, rows = _from_file(choices, said, file, delimiter, has_header=header, quiet=quiet)
         contract, text = _loaded(draft, contract_text(draft), target)
         check = _checked_rows(contract, rows)
-    _write(target, text)
+    write_whole(target, text.encode(), hint="another folder is set with --models-dir")
     if not quiet:
         print_report(draft, check, target, as_json=as_json)
 
@@ -213,16 +213,3 @@ def _checked_records(contract: Contract, sample: TopicSample) -> Check:
     from app.drafting.check import checked_records  # noqa: PLC0415  # as above
 
     return checked_records(contract, sample.records)
-
-
-def _write(target: Path, text: str) -> None:
-    """*text* in *target*, all of it or nothing."""
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        new = target.with_name(f"{target.name}.new")
-        new.write_text(text, encoding="utf-8")
-        os.replace(new, target)  # noqa: PTH105  # a file of that name is replaced in one step
-    except OSError as error:
-        raise ConfigurationError(
-            f"{target}: cannot be written: {error.strerror}; another folder is set with --models-dir"
-        ) from None

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
-import socket
-import sys
-from contextlib import contextmanager
 from pathlib import Path  # typer reads the annotations
 from time import time  # noqa: TID251  # the command line is an edge
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,23 +9,25 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from app.cli.client import read_topic, run_client
-from app.cli.flags import JsonOption, PipelineOption, chosen_pipeline, with_settings
-from app.cli.output import print_json, print_table, say, when
+from app.cli.flags import JsonOption, PipelineOption, chosen_contract, with_settings
+from app.cli.output import print_json, print_table, when
+from app.cli.releasing import (
+    AuthorOption,
+    as_builtins,
+    builtins_of,
+    released_model,
+    say_activation,
+    say_released,
+    this_author,
+)
 from app.errors import ConfigurationError, Refusal, RejectedRelease
 from app.settings import Settings  # typer reads the annotations
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     from app.features import Contract
-    from app.records import Activation
     from app.registry import Timeline
 
 app = typer.Typer(no_args_is_help=True, help="Publish, activate and look at models.")
-
-AuthorOption = Annotated[
-    str | None, typer.Option("--author", help="Who does this; shown by list.", show_default="user@host")
-]
 
 
 @app.command(epilog="Example: faust-onnx model publish model.onnx --pipeline fraud --activate --note 'more rows'")
@@ -49,7 +47,7 @@ def publish(  # noqa: PLR0913  # the flags of a command
 
     The workers judge it: whether they accepted or refused it, and why, `model list` tells.
     """
-    name, contract = _contract(pipeline, settings)
+    contract = chosen_contract(pipeline, settings)
     if not file.is_file():
         raise ConfigurationError(f"{file}: there is no such file")
     if file.stat().st_size > settings.max_model_bytes:
@@ -57,28 +55,20 @@ def publish(  # noqa: PLR0913  # the flags of a command
             f"{file} has {file.stat().st_size} bytes, more than max_model_bytes ({settings.max_model_bytes}); "
             "raise it here and for the workers: FAUST_ONNX_MAX_MODEL_BYTES"
         )
-    from app.registry import publish as publish_model  # noqa: PLC0415  # not for those who ask for --help
-
-    with _progress(file.name) as progress:
-        published = run_client(
-            publish_model(
-                settings.broker, contract.topics, name, file.read_bytes(),
-                author=author or _author(), now_s=time(), version=version, note=note,
-                contract_sha256=contract.model_sha256, activate=activate, max_model_bytes=settings.max_model_bytes,
-                progress=progress,
-            ),
-            settings.broker,
-        )  # fmt: skip
-    manifest = _builtins(published.manifest)
+    released = released_model(
+        settings,
+        contract,
+        file.read_bytes(),
+        what=file.name,
+        author=author,
+        version=version,
+        note=note,
+        activate=activate,
+    )
     if as_json:
-        activation = {"activation": _builtins(published.activation)} if published.activation else {}
-        print_json({**manifest, **activation})
-        return
-    typer.echo(f"{name} version {manifest['version']}: {manifest['size']} bytes, sha256 {manifest['sha256']}")
-    if published.activation:
-        _say_activation(name, published.activation)
+        print_json(as_builtins(released))
     else:
-        say(f"not in force yet: faust-onnx model activate {manifest['version']} --pipeline {name}")
+        say_released(released)
 
 
 @app.command(epilog="Example: faust-onnx model activate 2 --pipeline fraud --at 2026-01-01T00:00:00Z")
@@ -97,28 +87,30 @@ def activate(  # noqa: PLR0913  # the flags of a command
     settings: Settings,
 ) -> None:  # fmt: skip
     """Put a published version in force, an older one too."""
-    name, contract = _contract(pipeline, settings)
+    contract = chosen_contract(pipeline, settings)
+    name = contract.name
     at_s = _time(at)
     from app.registry import activate_version  # noqa: PLC0415  # not for those who ask for --help
 
     activation = run_client(
         activate_version(
             settings.broker, contract.topics, name,
-            version=version, author=author or _author(), now_s=time(), at_s=at_s,
+            version=version, author=author or this_author(), now_s=time(), at_s=at_s,
         ),
         settings.broker,
     )  # fmt: skip
     if as_json:
-        print_json({"pipeline": name, **_builtins(activation)})
+        print_json({"pipeline": name, **builtins_of(activation)})
     else:
-        _say_activation(name, activation)
+        say_activation(name, activation)
 
 
 @app.command("list", epilog="Example: faust-onnx model list --pipeline fraud --json")
 @with_settings("broker", "pipelines", "models_dir")
 def list_(*, pipeline: PipelineOption = None, as_json: JsonOption = False, settings: Settings) -> None:
     """List versions and activations, and which version is in force now."""
-    name, contract = _contract(pipeline, settings)
+    contract = chosen_contract(pipeline, settings)
+    name = contract.name
     overview = run_client(models_overview(settings.broker, contract, name, time()), settings.broker)
     if as_json:
         print_json(overview)
@@ -157,7 +149,8 @@ def show(
     settings: Settings,
 ) -> None:
     """Show all that is known of one version."""
-    name, contract = _contract(pipeline, settings)
+    contract = chosen_contract(pipeline, settings)
+    name = contract.name
     overview = run_client(models_overview(settings.broker, contract, name, time()), settings.broker)
     release = next((each for each in overview["releases"] if each["version"] == version), None)
     if release is None:
@@ -211,13 +204,6 @@ async def _apply_verdicts(broker: str, contract: Contract, timeline: Timeline) -
             timeline.mark_refused(event.version, RejectedRelease(Refusal(event.reason), event.error or ""))
 
 
-def _contract(pipeline: str | None, settings: Settings) -> tuple[str, Contract]:
-    from app.features import load_contracts  # noqa: PLC0415  # not for those who ask for --help
-
-    name = chosen_pipeline(pipeline, settings)
-    return name, load_contracts(settings.models_dir, [name])[name]
-
-
 def _time(text: str | None) -> float | None:
     from app.web.times import EXAMPLE, parse_time  # noqa: PLC0415  # as above
 
@@ -225,39 +211,3 @@ def _time(text: str | None) -> float | None:
         return None if text is None else parse_time(text)
     except (ValueError, OverflowError):
         raise typer.BadParameter(f"--at {text}: must be epoch seconds or ISO 8601, for example {EXAMPLE}") from None
-
-
-def _author() -> str:
-    try:
-        return f"{getpass.getuser()}@{socket.gethostname()}"
-    except (OSError, KeyError):  # a container may run as a user without a name
-        return socket.gethostname()
-
-
-def _builtins(record: Any) -> dict[str, Any]:
-    import msgspec  # noqa: PLC0415  # not for those who ask for --help
-
-    values: dict[str, Any] = msgspec.to_builtins(record)
-    return values
-
-
-def _say_activation(pipeline: str, activation: Activation) -> None:
-    typer.echo(
-        f"{pipeline} version {activation.version} in force from {when(activation.effective_from_s)} "
-        f"(activation {activation.sequence})"
-    )
-
-
-@contextmanager
-def _progress(name: str) -> Iterator[Callable[[int, int], None] | None]:
-    """A bar on standard error while bytes travel, on a terminal only."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console  # noqa: PLC0415  # not for those who ask for --help
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn  # noqa: PLC0415
-
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(name)
-        yield lambda written, total: bar.update(task, completed=written, total=total)

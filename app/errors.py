@@ -4,6 +4,7 @@ FaustOnnxError
 ├── ConfigurationError    do not start; exit code 2
 ├── InvalidRecord         dead-letter the record, then go on with its neighbours
 ├── RejectedRelease       refuse the model, say so on `model-events`, and serve on with the old one
+├── UnfitModel            write nothing: what training came to is not worth releasing, or not what it seems
 ├── BrokerError           Kafka cannot be reached or refuses; retry or stop, nothing is lost
 └── EmbeddedKafkaError    the Kafka that we start ourselves could not be fetched or started
 
@@ -21,6 +22,10 @@ class FaustOnnxError(Exception):
 
 class ConfigurationError(FaustOnnxError):
     """A setting or a contract is wrong: names it and gives a valid example."""
+
+
+class UnfitModel(FaustOnnxError):
+    """Training came to a model that should not be released; nothing is written."""
 
 
 class BrokerError(FaustOnnxError):

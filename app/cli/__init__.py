@@ -10,7 +10,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from app.cli import dead_letters, doctor, init, models, replay, run, topics, up
+from app.cli import dead_letters, doctor, init, models, replay, run, topics, train, up
 from app.errors import ConfigurationError, FaustOnnxError
 
 __all__ = ["app", "main"]
@@ -46,6 +46,7 @@ app.command(epilog="Example: faust-onnx doctor --pipeline fraud --json")(doctor.
 app.command(epilog="Example: FAUST_ONNX_HTTP=0.0.0.0:80 faust-onnx config")(run.config)
 app.add_typer(topics.app, name="topics")
 app.add_typer(models.app, name="model")
+models.app.command(epilog="Example: faust-onnx model train customers.csv --pipeline churn --publish")(train.train)
 app.add_typer(dead_letters.app, name="dead-letters")
 app.command(
     context_settings=_PASS_ON, epilog="Example: faust-onnx verify --pipeline fraud --no-faults --json report.json"

@@ -42,10 +42,12 @@ def print_report(draft: Draft, check: Check, target: Path, *, as_json: bool) -> 
     for reason, n in check.refused.most_common():
         say(f"  {n:,} are refused: {reason}; the first: {printable(check.example or '')}")
     pipeline = choices.pipeline
+    # Without a label there is nothing to train on; a topic of labels is no file.
+    model = "train FILE" if choices.topic is None else "publish MODEL.onnx"
     say(
         f"\nnext: look through {target}, label_horizon_s above all. Then\n"
         f"  faust-onnx topics create --pipeline {pipeline}\n"
-        f"  faust-onnx model publish MODEL.onnx --pipeline {pipeline} --activate\n"
+        f"  faust-onnx model {model} --pipeline {pipeline} --activate\n"
         f"  faust-onnx worker --pipelines {pipeline}"
     )
 

@@ -24,6 +24,8 @@ from app.demo.phishing import FEATURES, Case, load_cases
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from app.training.layout import Columns
+
 ADDRESS_FEATURES = ("https", "long_url", "ip_in_url")
 RELEASES = Path(__file__).with_name("releases")
 OPSET = {"": 18, "ai.onnx.ml": 3}
@@ -46,6 +48,11 @@ def all_features() -> Pipeline:
 
 
 VERSIONS = {1: address_only, 2: all_features}
+
+
+def candidates(columns: Columns) -> dict[str, Any]:  # noqa: ARG001  # the features are known here
+    """What `faust-onnx model train --pipeline fraud` compares, in place of its built-in candidates."""
+    return {"the address alone": address_only(), "all features": all_features()}
 
 
 def train(version: int, cases: Sequence[Case]) -> Pipeline:

@@ -29,6 +29,7 @@ COMMANDS = [
     ["topics", "create"],
     ["topics", "list"],
     ["model", "publish"],
+    ["model", "train"],
     ["model", "activate"],
     ["model", "list"],
     ["model", "show"],

@@ -81,8 +81,8 @@ class DatasetReader:
         counts, contract = self.counts, self._contract
         decoded = self._decoder.decode(records_of(contract, batch, is_text=self._is_text))
         counts.n_rows += batch.n_rows
-        for position, reason, error in decoded.rejected:
-            self._refuse(batch.first_row + position, reason.value, error)
+        for rejected in decoded.rejected:
+            self._refuse(batch.first_row + rejected.position, rejected.reason.value, rejected.error)
         labels = labels_of(contract, batch, is_text=self._is_text)
         judge = contract.label_number if contract.task == "regression" else contract.label_class
         good, y = self._labelled(decoded.kept, labels, judge, batch.first_row)

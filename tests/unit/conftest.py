@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import os
 from functools import cache
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +15,17 @@ import pytest
 
 from app.features import Contract
 from tests.makers import Given
+
+
+@pytest.fixture
+def bare_folder(tmp_path, monkeypatch):
+    """An empty folder in which a command is run, wide enough for its tables and without settings of this machine."""
+    monkeypatch.chdir(tmp_path)
+    for name in list(os.environ):
+        if name.startswith("FAUST_ONNX_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("COLUMNS", "200")
+    return tmp_path
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -41,13 +40,8 @@ HEAVY = ["faust", "aiokafka", "aiohttp", "numpy", "onnxruntime", "sklearn", "riv
 
 
 @pytest.fixture(name="run")
-def _run(tmp_path, monkeypatch):
+def _run(bare_folder):  # noqa: ARG001  where it is run
     """Run the command line in an empty folder without settings of this machine."""
-    monkeypatch.chdir(tmp_path)
-    for name in list(os.environ):
-        if name.startswith("FAUST_ONNX_"):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("COLUMNS", "200")
     return lambda *arguments, **env: CliRunner().invoke(app, [*arguments], env=env)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 
 import pytest
 from typer.testing import CliRunner
@@ -20,14 +19,9 @@ CUSTOMERS = f"customer,since,calls,plan,note,churned\n{ROWS}"
 
 
 @pytest.fixture(name="run")
-def _run(tmp_path, monkeypatch):
+def _run(bare_folder):
     """Run `init` in a folder with customers.csv, without settings of this machine."""
-    monkeypatch.chdir(tmp_path)
-    for name in list(os.environ):
-        if name.startswith("FAUST_ONNX_"):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("COLUMNS", "200")
-    (tmp_path / "customers.csv").write_text(CUSTOMERS, encoding="utf-8")
+    (bare_folder / "customers.csv").write_text(CUSTOMERS, encoding="utf-8")
     return lambda *arguments: CliRunner().invoke(app, ["init", *arguments])
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import socket
 
 import pytest
@@ -26,17 +25,12 @@ name = "calls"
 
 
 @pytest.fixture(name="run")
-def _run(tmp_path, monkeypatch):
+def _run(bare_folder):
     """Run the command line in a folder with a contract and a file, without settings of this machine."""
-    monkeypatch.chdir(tmp_path)
-    for name in list(os.environ):
-        if name.startswith("FAUST_ONNX_"):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("COLUMNS", "200")
-    (tmp_path / "calls.csv").write_text("calls,left\n1,no\n")
-    (tmp_path / "header.csv").write_text("calls,left\n")
-    (tmp_path / "other.csv").write_text("call,left\n1,no\n")
-    path = tmp_path / "models" / "churn" / "contract.toml"
+    (bare_folder / "calls.csv").write_text("calls,left\n1,no\n")
+    (bare_folder / "header.csv").write_text("calls,left\n")
+    (bare_folder / "other.csv").write_text("call,left\n1,no\n")
+    path = bare_folder / "models" / "churn" / "contract.toml"
     path.parent.mkdir(parents=True)
 
     def run(*arguments, more=""):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
-import os
 import re
 import shutil
 from pathlib import Path
@@ -56,13 +55,8 @@ FILES = {
 
 
 @pytest.fixture(name="run")
-def _run(tmp_path, monkeypatch):
+def _run(bare_folder):  # noqa: ARG001  where it is run
     """Run the command line in an empty folder, without settings of this machine."""
-    monkeypatch.chdir(tmp_path)
-    for name in list(os.environ):
-        if name.startswith("FAUST_ONNX_"):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("COLUMNS", "200")
     return lambda *words: CliRunner().invoke(app, list(words))
 
 
